@@ -126,7 +126,7 @@ impl Selected {
         self.days.iter().flat_map(|day| &day.runs)
     }
 
-    /// Returns the keys of the items that are not counters of this version.
+    /// Returns the keys of the items that are not counters of this version, in the period and in the one before.
     pub fn unknown(&self) -> Vec<&String> {
         let days = self.days.iter().chain(self.before.iter().flatten());
         days.flat_map(|day| &day.unknown).collect()

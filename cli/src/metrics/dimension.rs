@@ -1,7 +1,10 @@
 //! What usage can be grouped by and filtered by.
 
+use std::collections::BTreeMap;
+
 use bcce_core::config::residency::base_model;
 use bcce_core::ledger::usage::{Allocation, CountedCalls, CountedRuns};
+use serde_json::{Value, json};
 
 /// The name of a group whose runs do not have the tag.
 pub const NONE: &str = "(none)";
@@ -166,7 +169,7 @@ impl Filters {
 
     fn want(&self, allocation: &Allocation) -> bool {
         let is_tagged = |(name, value): &(String, String)| {
-            allocation.cost_tags.get(name).map_or("", String::as_str) == value
+            Dimension::Tag(name.clone()).of_allocation(allocation) == value
         };
         let names = self.tags();
         // Several values of one tag are alternatives, several tags are not.
@@ -177,8 +180,8 @@ impl Filters {
             && each_name.all(|is_wanted| is_wanted)
     }
 
-    /// Describes the filters: ` of workflow explain and tenant default`. Returns an empty text without filters.
-    pub fn describe(&self) -> String {
+    /// Returns the values of each dimension other than tags that is filtered by.
+    fn lists(&self) -> Vec<(&'static str, &Vec<String>)> {
         let lists = [
             ("workflow", &self.workflow),
             ("tenant", &self.tenant),
@@ -186,14 +189,97 @@ impl Filters {
             ("model", &self.model),
             ("region", &self.region),
         ];
-        let lists = lists.into_iter().filter(|(_, values)| !values.is_empty());
-        let mut parts: Vec<String> =
-            lists.map(|(name, values)| format!("{name} {}", values.join(" or "))).collect();
-        parts.extend(self.tag.iter().map(|(name, value)| format!("tag {name}={value}")));
+        lists.into_iter().filter(|(_, values)| !values.is_empty()).collect()
+    }
+
+    /// Returns the values of each tag that is filtered by.
+    fn by_tag(&self) -> BTreeMap<&str, Vec<&str>> {
+        let mut tags: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        self.tag.iter().for_each(|(name, value)| tags.entry(name).or_default().push(value));
+        tags
+    }
+
+    /// Returns the filters as JSON: the values by dimension.
+    pub fn json(&self) -> Value {
+        let tags =
+            self.by_tag().into_iter().map(|(name, values)| (format!("tag:{name}"), json!(values)));
+        let lists = self.lists().into_iter().map(|(name, values)| (name.to_owned(), json!(values)));
+        lists.chain(tags).collect::<serde_json::Map<_, _>>().into()
+    }
+
+    /// Describes the filters: ` of workflow explain and tenant default`. Returns an empty text without filters.
+    pub fn describe(&self) -> String {
+        let mut parts: Vec<String> = self
+            .lists()
+            .into_iter()
+            .map(|(name, values)| format!("{name} {}", values.join(" or ")))
+            .collect();
+        let tags = self.by_tag().into_iter();
+        parts.extend(tags.map(|(name, values)| format!("tag {name}={}", values.join(" or "))));
         if parts.is_empty() { String::new() } else { format!(" of {}", parts.join(" and ")) }
     }
 }
 
 fn has(wanted: &[String], value: &str) -> bool {
     wanted.is_empty() || wanted.iter().any(|wanted| wanted == value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::samples::days;
+
+    fn filters(tags: &[(&str, &str)]) -> Filters {
+        let tag = tags.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        Filters { tag, ..Filters::default() }
+    }
+
+    fn selected(filters: &Filters) -> usize {
+        let days = days();
+        let calls = days.iter().flat_map(|day| &day.calls);
+        calls.filter(|calls| filters.want_calls(calls)).count()
+    }
+
+    #[test]
+    fn values_of_one_tag_are_alternatives_and_tags_are_not() {
+        for (tags, count, text) in [
+            (&[][..], 3, ""),
+            (&[("team", "search")], 2, " of tag team=search"),
+            (&[("team", "search"), ("team", "payments")], 3, " of tag team=search or payments"),
+            (&[("team", "search"), ("stage", "live")], 0, " of tag stage=live and tag team=search"),
+            (
+                &[("team", "search"), ("stage", "(none)")],
+                2,
+                " of tag stage=(none) and tag team=search",
+            ),
+        ] {
+            let filters = filters(tags);
+            assert_eq!((selected(&filters), filters.describe().as_str()), (count, text));
+        }
+        assert_eq!(
+            filters(&[("team", "a"), ("team", "b")]).json(),
+            json!({ "tag:team": ["a", "b"] })
+        );
+    }
+
+    #[test]
+    fn a_model_is_named_with_or_without_its_profile_and_never_in_part() {
+        let of =
+            |model: &str| selected(&Filters { model: vec![model.into()], ..Filters::default() });
+        assert_eq!(of("anthropic.claude-haiku-5-5"), 2);
+        assert_eq!(of("us.anthropic.claude-haiku-5-5"), 2);
+        assert_eq!((of("anthropic.claude-haiku"), of("global.anthropic.claude-haiku-5-5")), (0, 0));
+    }
+
+    #[test]
+    fn each_dimension_is_written_as_it_is_read() {
+        for name in
+            ["workflow", "model", "region", "target", "tenant", "day", "step", "tier", "tag:a"]
+        {
+            assert_eq!(parse(name).unwrap().name(), name);
+        }
+        for wrong in ["", "error", "tag:", "Workflow"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -19,7 +19,7 @@ pub fn of(selected: &Selected, total: &Sums, view: View) -> Vec<Line> {
     if view == View::Cost {
         missing.extend(without_price(selected));
     }
-    missing.extend(unreadable(selected));
+    missing.extend(unreadable_text(selected));
     notes.extend(missing.into_iter().map(|text| vec![span(Ink::Yellow, text)]));
     notes
 }
@@ -31,7 +31,7 @@ fn included(total: &Sums) -> Vec<String> {
     if failed > 0 {
         let calls = figures::plural(failed as usize, "failed call");
         let cost = figures::usd(detail.failed_cost_usd);
-        notes.push(format!("Included: {calls}, which cost {cost}."));
+        notes.push(format!("Included: {calls}, whose known cost is {cost}."));
     }
     if !detail.cache_saved_usd.is_zero() || !detail.cache_extra_usd.is_zero() {
         notes.push(format!(
@@ -66,7 +66,12 @@ fn without_price(selected: &Selected) -> impl Iterator<Item = String> {
     })
 }
 
-fn unreadable(selected: &Selected) -> Option<String> {
+/// Returns the line for items of the ledger that cannot be read.
+pub fn unreadable(selected: &Selected) -> Option<Line> {
+    unreadable_text(selected).map(|text| vec![span(Ink::Yellow, text)])
+}
+
+fn unreadable_text(selected: &Selected) -> Option<String> {
     let items = selected.unknown();
     let first = items.first()?;
     let items = figures::plural(items.len(), "item");

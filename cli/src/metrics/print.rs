@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use bcce_core::base::usage::Usage;
+use bcce_core::call::attempt::Totals;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
@@ -34,15 +35,20 @@ pub fn json(value: &Value, out: &mut dyn Write) -> std::io::Result<()> {
     writeln!(out, "{}", serde_json::to_string_pretty(value).unwrap_or_default())
 }
 
-/// Prints rows of CSV below a heading.
+/// Prints rows of CSV below a heading. A note on standard error says what the rows do not include.
 ///
 /// # Errors
 /// The output cannot be written.
 pub fn csv(
+    selected: &Selected,
     head: &[String],
     rows: impl IntoIterator<Item = Vec<String>>,
     out: &mut dyn Write,
 ) -> Outcome<()> {
+    // Rows have no place for it.
+    if let Some(line) = notes::unreadable(selected) {
+        crate::terminal::note(&render(&line, false, usize::MAX));
+    }
     let mut writer = csv::Writer::from_writer(out);
     writer.write_record(head).map_err(unwritten)?;
     for row in rows {
@@ -59,6 +65,7 @@ pub fn report(selected: &Selected, groups: Vec<Value>) -> Value {
         "from": selected.period.from.to_string(),
         "to": selected.period.to.to_string(),
         "by": selected.by.name(),
+        "filters": selected.filters.json(),
         "groups": groups,
         "unknown_items": selected.unknown(),
     })
@@ -92,7 +99,7 @@ fn text(selected: &Selected, view: View, width: Option<usize>) -> Vec<Line> {
     let mut text = vec![heading(what, selected), Vec::new()];
     let groups = Sorted::of(selected);
     if groups.names.is_empty() {
-        text.push(vec![span(Ink::Plain, "There was none.")]);
+        text.push(vec![span(Ink::Plain, "There was no usage.")]);
         text.extend(notes::of(selected, &Sums::default(), view));
         return text;
     }
@@ -140,9 +147,7 @@ impl Sorted {
         let (mut now, before) = (of(&selected.days), selected.before.as_deref().map(of));
         now.complete(selected.period);
         let mut names: Vec<String> = now.order().into_iter().cloned().collect();
-        // The days of two periods are compared in sum only.
-        let is_comparable = |before: &&Groups| before.by != Dimension::Day;
-        let gone = before.iter().filter(is_comparable).flat_map(Groups::order);
+        let gone = before.iter().filter(|_| selected.by != Dimension::Day).flat_map(Groups::order);
         names.extend(gone.filter(|name| !now.groups.contains_key(*name)).cloned());
         let total = now.total();
         let total_before = before.as_ref().map(Groups::total).unwrap_or_default();
@@ -161,13 +166,20 @@ impl Sorted {
         Row::plain(std::iter::once(name.to_owned()).chain(runs).chain(cells))
     }
 
+    /// Returns the sums of a group in the period before. Returns `None` without a comparison, and for days, which are
+    /// compared in sum only.
+    fn before(&self, name: &str) -> Option<Sums> {
+        let before = self.before.as_ref().filter(|before| before.by != Dimension::Day)?;
+        Some(before.get(name))
+    }
+
     fn costs(&self) -> Table {
         let mut headings = self.head(&["calls", "tokens in", "tokens out", "cost", "share"]);
         if self.before.is_some() {
             headings.extend(["before", "change"].map(str::to_owned));
         }
         let highest = self.now.groups.values().map(Sums::cost).max().unwrap_or_default();
-        let row = |name: &str, sums: &Sums, before: &Sums| {
+        let row = |name: &str, sums: &Sums, before: Option<&Sums>| {
             let totals = &sums.line.totals;
             let used = totals.known_usage();
             let mut cells = vec![
@@ -178,25 +190,32 @@ impl Sorted {
                 percent(share(sums.cost(), self.total.cost())),
             ];
             if self.before.is_some() {
-                cells.push(figures::cost(&before.line.totals));
-                cells.push(change(sums.cost(), before.cost()));
+                let before = before.map(|before| &before.line.totals);
+                cells.push(before.map(figures::cost).unwrap_or_default());
+                cells.push(before.map(|before| change(totals, before)).unwrap_or_default());
             }
             self.row(name, sums, cells)
         };
         let mut rows = Vec::new();
         for name in &self.names {
-            let sums = self.now.get(name);
-            let before = self.before.as_ref().map(|before| before.get(name)).unwrap_or_default();
+            let (sums, before) = (self.now.get(name), self.before(name));
             let bar = Some(share(sums.cost(), highest));
-            rows.push(Row { bar, ..row(name, &sums, &before) });
+            rows.push(Row { bar, ..row(name, &sums, before.as_ref()) });
         }
-        rows.push(row("total", &self.total, &self.total_before).bold());
+        rows.push(row("total", &self.total, Some(&self.total_before)).bold());
         Table { headings, texts: 1, rows }
     }
 
     fn usages(&self) -> Table {
-        let headings =
-            self.head(&["calls", "input", "output", "cache read", "write 5m", "write 1h"]);
+        let headings = self.head(&[
+            "calls",
+            "of unknown usage",
+            "input",
+            "output",
+            "cache read",
+            "write 5m",
+            "write 1h",
+        ]);
         let row = |name: &str, sums: &Sums| {
             let Usage {
                 input_tokens,
@@ -207,6 +226,7 @@ impl Sorted {
             } = sums.line.totals.known_usage();
             let counts = [
                 sums.line.calls,
+                sums.line.unknown_calls,
                 input_tokens,
                 output_tokens,
                 cache_read_tokens,
@@ -222,13 +242,19 @@ impl Sorted {
     }
 }
 
-/// Formats the change of a cost: `+12 %`, `-100 %`, `new`.
-fn change(now: Decimal, before: Decimal) -> String {
-    match (now.is_zero(), before.is_zero()) {
-        (true, true) => String::new(),
-        (false, true) => "new".into(),
-        _ if now == before => "0 %".into(),
-        _ => format!("{:+.0} %", share(now - before, before) * 100.0),
+/// Formats the change of a cost: `+12 %`, `-100 %`, `new`. Returns an empty text if one of the costs is not fully known.
+fn change(now: &Totals, before: &Totals) -> String {
+    match (now.cost_usd, before.cost_usd) {
+        (Some(now), Some(before)) if now == before => {
+            if now.is_zero() {
+                String::new()
+            } else {
+                "0 %".into()
+            }
+        }
+        (Some(_), Some(before)) if before.is_zero() => "new".into(),
+        (Some(now), Some(before)) => format!("{:+.0} %", share(now - before, before) * 100.0),
+        _ => String::new(),
     }
 }
 
@@ -242,8 +268,8 @@ fn sums_json(selected: &Selected) -> Value {
         {
             group.extend(sums);
         }
-        if let Some(before) = &groups.before {
-            group["before"] = of(&before.get(name));
+        if let Some(before) = groups.before(name) {
+            group["before"] = of(&before);
         }
         group
     };
@@ -260,7 +286,7 @@ fn sums_json(selected: &Selected) -> Value {
 }
 
 /// The figures in CSV, by their names in JSON.
-const FIGURES: [&str; 18] = [
+const FIGURES: [&str; 19] = [
     "runs",
     "failed_runs",
     "calls",
@@ -274,6 +300,7 @@ const FIGURES: [&str; 18] = [
     "cache_read_tokens",
     "cache_write_5m_tokens",
     "cache_write_1h_tokens",
+    "usage_is_complete",
     "known_cost_usd",
     "cost_is_complete",
     "failed_cost_usd",
@@ -289,6 +316,7 @@ fn sums_csv(selected: &Selected, out: &mut dyn Write) -> Outcome<()> {
         let sums = groups.now.get(name);
         let mut figures = sums.json(groups.now.have_runs);
         figures["known_cost_usd"] = json!(sums.cost().normalize());
+        figures["usage_is_complete"] = json!(sums.line.totals.usage.is_some());
         figures["cost_is_complete"] = json!(sums.line.totals.cost_usd.is_some());
         let used = json!(sums.line.totals.known_usage());
         let cell = |figure: &str| match used.get(figure).unwrap_or(&figures[figure]) {
@@ -300,7 +328,7 @@ fn sums_csv(selected: &Selected, out: &mut dyn Write) -> Outcome<()> {
         let cells = [from.to_string(), to.to_string(), name.clone()];
         cells.into_iter().chain(FIGURES.map(cell)).collect()
     };
-    csv(&head, groups.names.iter().map(row), out)
+    csv(selected, &head, groups.names.iter().map(row), out)
 }
 
 /// Converts an error of writing CSV. A closed pipe ends the command quietly, as it does for other output.

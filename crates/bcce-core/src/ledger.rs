@@ -204,13 +204,13 @@ pub fn counted_sk(part: u32) -> String {
     format!("{part:06}")
 }
 
-/// Returns the key of the mark of a piece of a run's usage, which is counted before the run. It is separate from the
+/// Returns the key of the marker of a piece of a run's usage, which is counted before the run. It is separate from the
 /// parts that are counted, so that a function can be allowed to write only one of them.
 pub fn run_piece_key(run: &RunRef, piece: usize) -> (String, String) {
     (format!("pieces#{}#{}", run.run_id, run.attempt_no), format!("usage#{piece:06}"))
 }
 
-/// Returns the key of the mark of a piece of a part's usage, which is counted before the part.
+/// Returns the key of the marker of a piece of a part's usage, which is counted before the part.
 pub fn part_piece_key(batch: &ItemOf, part: u32, piece: usize) -> (String, String) {
     (counted_pk(batch), format!("{}#usage#{piece:06}", counted_sk(part)))
 }

@@ -95,6 +95,7 @@ fn plant(lines: &mut Vec<Line>, calls: &[Call]) -> BTreeMap<&'static str, Decima
             *planted.entry(reason).or_default() += line.cost - before;
         };
     let factor = |units: i64, tenths: u32| Decimal::new(units, tenths);
+    let early = &crate::mix::early_call()[..10];
     for line in lines.iter_mut() {
         match () {
             () if line.is("-flex") => {
@@ -110,7 +111,7 @@ fn plant(lines: &mut Vec<Line>, calls: &[Call]) -> BTreeMap<&'static str, Decima
             () if line.is("output-tokens-batch") => {
                 change("batch", line, "-batch", "", Decimal::TWO)
             }
-            () if line.is("Sonnet-output") && !line.day.starts_with("2026-10") => {
+            () if line.is("Sonnet-output") && line.day != early => {
                 change("price", line, "", "", factor(125, 2));
             }
             () => {}

@@ -15,9 +15,6 @@ pub const TOKENS: [&str; 5] = [
     "cache_write_1h_tokens",
 ];
 
-/// The day from which reads from the cache of Sonnet 5.5 cost half.
-pub const CHANGE: &str = "2026-10-07";
-
 /// A call, as an artifact records it.
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -33,9 +30,12 @@ pub struct Call {
     pub outcome: String,
     pub error: Option<String>,
     pub is_lost: bool,
+    /// True if the call was made before the day from which reads from the cache of Sonnet 5.5 cost half.
+    pub is_before_change: bool,
     /// The tokens in the order of [`TOKENS`]. `None` if the usage is unknown.
     pub tokens: Option<[u64; 5]>,
     pub latency_ms: u64,
+    pub first_token_ms: Option<u64>,
 }
 
 impl Call {
@@ -54,7 +54,7 @@ impl Call {
         let global = match self.model() {
             "anthropic.claude-haiku-5-5" if self.is_long() => ["0.5", "2.5", "0.05", "0.625", "1"],
             "anthropic.claude-haiku-5-5" => ["0.1", "0.5", "0.01", "0.125", "0.2"],
-            "anthropic.claude-sonnet-5-5" if self.day.as_str() < CHANGE => {
+            "anthropic.claude-sonnet-5-5" if self.is_before_change => {
                 ["2", "10", "0.2", "2.5", "4"]
             }
             "anthropic.claude-sonnet-5-5" => ["2", "10", "0.1", "2.5", "4"],
@@ -152,6 +152,13 @@ pub async fn runs(stack: &Stack) -> BTreeMap<String, [u64; 2]> {
     counts
 }
 
+/// Returns the name of the error of each run that has one.
+pub async fn errors_of_runs(stack: &Stack) -> Vec<String> {
+    let runs = objects(stack).await;
+    let manifests = runs.values().map(|objects| &objects["manifest-1.json"]);
+    manifests.filter_map(|manifest| Some(manifest["error"]["name"].as_str()?.to_owned())).collect()
+}
+
 /// Returns all calls that artifacts record, and those that were lost.
 pub async fn calls(stack: &Stack) -> Vec<Call> {
     let mut calls = Vec::new();
@@ -209,7 +216,9 @@ fn call_of(manifest: &Value, tag: Option<&str>, step: &str, attempt: &Value) -> 
         outcome: string(&attempt["outcome"]),
         error: attempt["error"].as_str().map(str::to_owned),
         is_lost: false,
+        is_before_change: string(&attempt["started_at"]) == super::mix::early_call(),
         tokens: (!usage.is_null()).then(|| TOKENS.map(|name| usage[name].as_u64().unwrap())),
         latency_ms: attempt["latency_ms"].as_u64().unwrap(),
+        first_token_ms: attempt["first_token_ms"].as_u64(),
     }
 }

@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use bcce_core::batch::BatchRef;
 use bcce_tests::harness::cli::{ROOT, bcce};
 use bcce_tests::harness::stack::{RunRef, Stack, output};
 use serde_json::{Value, json};
+use time::{Duration, OffsetDateTime};
 
 /// A workflow whose first step writes a draft with Sonnet and whose second step must answer in JSON.
 const VERDICT: &str = "version: 1
@@ -73,7 +75,24 @@ pub async fn run(stack: &Stack) -> usize {
     runs.len() + batch(stack, "bulk", 100).await + batch(stack, "on_demand", 12).await
 }
 
-/// Pushes the configuration of `dev` with a cost tag and with the workflow `verdict`.
+/// Returns the time of a call that was made yesterday, before the price of Sonnet 5.5 changed.
+pub fn early_call() -> String {
+    static AT: LazyLock<String> = LazyLock::new(|| {
+        let yesterday = OffsetDateTime::now_utc().date() - Duration::DAY;
+        format!("{yesterday}T23:59:59.5Z")
+    });
+    AT.clone()
+}
+
+/// Returns the price file of `dev` in which the price of Sonnet 5.5 has changed today.
+fn prices(shipped: &str) -> String {
+    let (before, sonnet) = shipped.split_once("  anthropic.claude-sonnet-5-5:").unwrap();
+    let today = OffsetDateTime::now_utc().date();
+    let sonnet = sonnet.replacen("from: 2026-10-07", &format!("from: {today}"), 1);
+    format!("{before}  anthropic.claude-sonnet-5-5:{sonnet}")
+}
+
+/// Pushes the configuration of `dev` with a cost tag, with a price that changes today, and with the workflow `verdict`.
 fn push_configuration() {
     let (shipped, pushed) =
         (Path::new(ROOT).join("infra/config/dev"), Path::new(ROOT).join(".local/costs/config"));
@@ -87,6 +106,8 @@ fn push_configuration() {
     let policy = fs::read_to_string(shipped.join("policy.yaml")).unwrap();
     let policy = format!("{policy}\ncost_tags: {{ team: [search, payments] }}\n");
     fs::write(pushed.join("policy.yaml"), policy).unwrap();
+    let shipped = fs::read_to_string(shipped.join("prices.yaml")).unwrap();
+    fs::write(pushed.join("prices.yaml"), prices(&shipped)).unwrap();
     fs::write(pushed.join("workflows/verdict.yaml"), VERDICT).unwrap();
     let (code, text) = bcce("dev", &["config", "push", pushed.to_str().unwrap()]);
     assert_eq!(code, 0, "{text}");
@@ -118,7 +139,7 @@ async fn before_the_change(stack: &Stack) -> RunRef {
     let mut draft = stack.step(&model, "draft").await;
     draft["run_id"] = json!(run.run_id);
     let attempt = &mut draft["attempts"][0];
-    attempt["started_at"] = json!("2026-10-06T23:59:59.5Z");
+    attempt["started_at"] = json!(early_call());
     // 40,000 tokens of the cache cost 0.22 dollars per million instead of 0.11.
     let cost: rust_decimal::Decimal = attempt["cost_usd"].as_str().unwrap().parse().unwrap();
     attempt["cost_usd"] = json!((cost + rust_decimal::Decimal::new(44, 4)).to_string());

@@ -10,8 +10,8 @@ use crate::world::World;
 pub struct Args {
     #[command(flatten)]
     selection: Selection,
-    /// Compare with as many days before the period
-    #[arg(long)]
+    /// Compare with as many days before the period; not in CSV
+    #[arg(long, conflicts_with = "csv")]
     compare: bool,
 }
 

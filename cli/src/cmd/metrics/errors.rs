@@ -9,7 +9,7 @@ use crate::metrics::dimension::Dimension;
 use crate::metrics::groups::Groups;
 use crate::metrics::print::{self, heading};
 use crate::metrics::table::{Row, Table};
-use crate::metrics::{Form, Selected, Selection};
+use crate::metrics::{Form, Selected, Selection, notes};
 use crate::paint::Ink;
 use crate::paint::{Line, span};
 use crate::world::World;
@@ -36,7 +36,9 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let counts = counts(&selected);
     match selected.form {
         Form::Json => print::json(&json(&selected, &counts), out)?,
-        Form::Csv => print::csv(&head(&selected), rows(&selected, &counts, &u64::to_string), out)?,
+        Form::Csv => {
+            print::csv(&selected, &head(&selected), rows(&selected, &counts, &u64::to_string), out)?
+        }
         Form::Text => print::lines(&text(&selected, &counts), world, out)?,
     }
     Ok(Exit::Done)
@@ -93,13 +95,16 @@ fn text(selected: &Selected, counts: &[(String, String, Count)]) -> Vec<Line> {
     let mut text = vec![heading("Errors", selected), Vec::new()];
     if counts.is_empty() {
         text.push(vec![span(Ink::Plain, "There were none.")]);
+        text.extend(notes::unreadable(selected));
         return text;
     }
     let rows = rows(selected, counts, &|count| figures::count(*count)).map(Row::plain).collect();
     let texts = if is_by_error(selected) { 1 } else { 2 };
     text.extend(Table { headings: head(selected), texts, rows }.lines(None));
-    let note = "A call that failed may have been answered by the next target. A run has an error only if it failed.";
+    let note = "A call that failed may have been answered by the next target. Runs count if they failed or were cancelled \
+                with an error.";
     text.extend([Vec::new(), vec![span(Ink::Dim, note)]]);
+    text.extend(notes::unreadable(selected));
     text
 }
 

@@ -9,7 +9,7 @@ use crate::metrics::dimension::Dimension;
 use crate::metrics::groups::{Groups, Sums};
 use crate::metrics::print::{self, heading};
 use crate::metrics::table::{Row, Table};
-use crate::metrics::{Form, Selected, Selection};
+use crate::metrics::{Form, Selected, Selection, notes};
 use crate::paint::{Ink, Line, span};
 use crate::world::World;
 
@@ -27,7 +27,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let groups = answered(&selected);
     match selected.form {
         Form::Json => print::json(&json(&selected, &groups), out)?,
-        Form::Csv => print::csv(&head(&selected), rows(&groups, raw), out)?,
+        Form::Csv => print::csv(&selected, &head(&selected, "_", "_ms"), rows(&groups, raw), out)?,
         Form::Text => print::lines(&text(&selected, &groups), world, out)?,
     }
     Ok(Exit::Done)
@@ -39,8 +39,12 @@ fn answered(selected: &Selected) -> Vec<(String, Sums)> {
     groups.into_iter().filter(|(_, sums)| !sums.detail.answer.is_empty()).collect()
 }
 
-fn head(selected: &Selected) -> Vec<String> {
-    let of = |what: &'static str| PERCENTILES.map(|percent| format!("{what} p{percent}"));
+/// Returns the headings. `gap` stands between the words of a heading, and `unit` at the end of that of a time.
+fn head(selected: &Selected, gap: &str, unit: &str) -> Vec<String> {
+    let of = |what: &str| {
+        let what = what.replace(' ', gap);
+        PERCENTILES.map(|percent| format!("{what}{gap}p{percent}{unit}"))
+    };
     [vec![selected.by.name(), "answers".into()], of("first token").into(), of("answer").into()]
         .concat()
 }
@@ -58,6 +62,14 @@ fn rows(groups: &[(String, Sums)], format: fn(u64) -> String) -> Vec<Vec<String>
     groups.iter().map(row).collect()
 }
 
+/// Formats a time without adding to its error: in milliseconds below ten seconds, and in tenths of a second above.
+fn rounded(milliseconds: u64) -> String {
+    match milliseconds {
+        0..10_000 => format!("{} ms", figures::count(milliseconds)),
+        _ => figures::milliseconds(milliseconds + 50),
+    }
+}
+
 fn raw(milliseconds: u64) -> String {
     milliseconds.to_string()
 }
@@ -66,15 +78,17 @@ fn text(selected: &Selected, groups: &[(String, Sums)]) -> Vec<Line> {
     let mut text = vec![heading("Latency", selected), Vec::new()];
     if groups.is_empty() {
         text.push(vec![span(Ink::Plain, "There were no answers.")]);
+        text.extend(notes::unreadable(selected));
         return text;
     }
-    let rows = rows(groups, figures::milliseconds).into_iter().map(Row::plain).collect();
-    text.extend(Table { headings: head(selected), texts: 1, rows }.lines(None));
+    let rows = rows(groups, rounded).into_iter().map(Row::plain).collect();
+    text.extend(Table { headings: head(selected, " ", ""), texts: 1, rows }.lines(None));
     let note = format!(
         "Times are from the start of a call that answered, at most {:.2} % too high or too low. Bulk jobs are not included.",
         MAX_ERROR * 100.0
     );
     text.extend([Vec::new(), vec![span(Ink::Dim, note)]]);
+    text.extend(notes::unreadable(selected));
     text
 }
 

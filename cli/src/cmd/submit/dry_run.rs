@@ -119,9 +119,13 @@ async fn previewed<'a>(
 }
 
 fn heading(plan: &Plan, steps: &[Previewed<'_>]) -> String {
-    let executions = steps.iter().map(|step| step.executions).sum();
+    let executions: usize = steps.iter().map(|step| step.executions).sum();
     let (workflow, waves) = (&plan.workflow, figures::plural(plan.waves.len(), "wave"));
-    format!("{workflow} would execute {} in {waves}", figures::plural(executions, "step"))
+    let more = match executions - steps.len() {
+        0 => String::new(),
+        _ => format!(", {executions} executions"),
+    };
+    format!("{workflow} would execute {} in {waves}{more}", figures::plural(steps.len(), "step"))
 }
 
 /// Returns the lines of a step: its targets in the order of the calls, then those that are passed over.

@@ -42,6 +42,38 @@ fn costs_are_compared_with_the_period_before() {
     assert_eq!(shown(&selected, View::Cost, None), include_str!("cost_compared.txt"));
 }
 
+/// A day of this period is not one of the period before.
+#[test]
+fn days_are_compared_in_sum_only() {
+    let selected = Selected { before: Some(days()), ..selected(Dimension::Day) };
+    let text = shown(&selected, View::Cost, None);
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[3].starts_with("2026-11-01 ") && lines[3].ends_with("45 %"), "{text}");
+    assert!(lines[6].starts_with("total ") && lines[6].ends_with("$0.0274 + unknown"), "{text}");
+    let report: Value =
+        serde_json::from_str(&written(&Selected { form: Form::Json, ..selected })).unwrap();
+    assert_eq!(report["groups"][0].get("before"), None);
+    assert_eq!(report["total_before"]["calls"], 12);
+}
+
+#[test]
+fn a_change_of_a_cost_that_is_not_known_is_none() {
+    let cost = |known: &str, is_known: bool| {
+        let cost = known.parse::<Decimal>().unwrap();
+        Totals::counted(Usage::default(), cost, (0, u64::from(!is_known)), "m")
+    };
+    for (now, before, expected) in [
+        (cost("1", true), cost("2", true), "-50 %"),
+        (cost("2", true), cost("2", true), "0 %"),
+        (cost("2", true), cost("0", true), "new"),
+        (cost("0", true), cost("0", true), ""),
+        (cost("0", false), cost("2", true), ""),
+        (cost("2", true), cost("0", false), ""),
+    ] {
+        assert_eq!(change(&now, &before), expected);
+    }
+}
+
 #[test]
 fn tokens_are_counted_by_kind() {
     let selected = selected(Dimension::Model);
@@ -51,7 +83,7 @@ fn tokens_are_counted_by_kind() {
 #[test]
 fn a_period_without_usage_says_so() {
     let nothing = Selected { days: vec![], ..selected(Dimension::Workflow) };
-    let expected = "Cost in dev, 2026-11-01 to 2026-11-03 (3 days, UTC)\n\nThere was none.\n";
+    let expected = "Cost in dev, 2026-11-01 to 2026-11-03 (3 days, UTC)\n\nThere was no usage.\n";
     assert_eq!(shown(&nothing, View::Cost, Some(80)), expected);
 }
 
@@ -83,6 +115,7 @@ fn json_keeps_unknown_costs_apart_from_known_ones() {
     assert_eq!(names, ["explain", "review", "(refused)"]);
     assert_eq!((&groups[0]["runs"], &groups[0]["cost_usd"]), (&json!(4), &json!("0.0164")));
     assert_eq!(report["cost_by_day"][1], json!({ "day": "2026-11-02", "known_cost_usd": "0" }));
+    assert_eq!(report["filters"], json!({}));
     assert_eq!(report["unknown_items"], json!(["usage#2026-11-03#7 us-east-1#us.m"]));
     // Steps have no runs of their own, so their number is unknown and not 0.
     let by_step = Selected { by: Dimension::Step, ..selected };

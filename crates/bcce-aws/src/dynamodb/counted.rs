@@ -20,8 +20,8 @@ impl CountPart for Ledger {
             [("ended_at".to_owned(), text(&stamp(manifest.ended_at)))].into(),
             "attribute_not_exists(#ended_at)",
         );
-        let mark = |piece| part_piece_key(&batch, manifest.part, piece);
-        let usage = self.count_usage(&id, &counted.to_count(), mark).await?;
+        let marker_key = |piece| part_piece_key(&batch, manifest.part, piece);
+        let usage = self.count_usage(&id, &counted.to_count(), marker_key).await?;
         let changes = [marker, progress::count_part(counted)].into_iter().chain(usage);
         let mut writes: Vec<Write> = changes.map(Write::Change).collect();
         writes.push(Write::Delete((progress_pk(&batch), part_sk(manifest.part))));

@@ -48,9 +48,9 @@ impl OpenRun for Ledger {
 impl CloseRun for Ledger {
     async fn close(&self, run: &ClosedRun) -> Result<Closed, Fault> {
         let run_id = &run.run.run_id;
-        let mark = |piece| run_piece_key(&run.run, piece);
+        let marker_key = |piece| run_piece_key(&run.run, piece);
         let mut changes = vec![close(run)];
-        changes.extend(self.count_usage(run_id, &run.to_count(), mark).await?);
+        changes.extend(self.count_usage(run_id, &run.to_count(), marker_key).await?);
         changes.extend(progress::count_run(run));
         let writes = changes.into_iter().map(Write::Change).collect();
         self.write_all("dynamodb:TransactWriteItems run", writes, run_id).await.map(closed)

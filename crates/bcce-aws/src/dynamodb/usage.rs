@@ -50,22 +50,23 @@ impl Ledger {
     }
 
     /// Returns the changes that add calls and runs to the counters, as many as a transaction holds together with a
-    /// record. Adds the rest before, in transactions of their own with a mark each, so that a repeated call adds
-    /// nothing twice. `id` is the id of the run or part, and `mark` returns the key of the mark of a piece.
+    /// record. Adds the rest before, in transactions of their own with a marker each, so that a repeated call adds
+    /// nothing twice. `id` is the id of the run or part, and `marker_key` returns the key of the marker of a piece.
     pub(super) async fn count_usage(
         &self,
         id: &str,
         counted: &ToCount,
-        mark: impl Fn(usize) -> (String, String),
+        marker_key: impl Fn(usize) -> (String, String),
     ) -> Result<Vec<Change>, Fault> {
         let mut changes = changes(id, counted);
         let mut piece = 0;
         while changes.len() > MOST {
             let rest = changes.split_off(MOST);
-            let marked = [("counted".to_owned(), AttributeValue::Bool(true))].into();
-            let marked = Change::setting(mark(piece), marked, "attribute_not_exists(#counted)");
-            let writes = [marked].into_iter().chain(changes).map(Write::Change).collect();
-            // A mark that exists means that an earlier call has added the piece.
+            let marker = [("counted".to_owned(), AttributeValue::Bool(true))].into();
+            let marker =
+                Change::setting(marker_key(piece), marker, "attribute_not_exists(#counted)");
+            let writes = [marker].into_iter().chain(changes).map(Write::Change).collect();
+            // A marker that exists means that an earlier call has added the piece.
             self.write_all("dynamodb:TransactWriteItems usage", writes, id).await?;
             (changes, piece) = (rest, piece + 1);
         }

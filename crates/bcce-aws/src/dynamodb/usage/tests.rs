@@ -166,12 +166,12 @@ fn writing(written: &Written, is_refused: fn(&[String]) -> bool) -> Ledger {
 async fn count(ledger: &Ledger, steps: usize) -> usize {
     let calls = (0..steps).map(|n| calls(&format!("step-{n}"))).collect();
     let counted = ToCount { calls, runs: vec![runs()] };
-    let mark = |piece: usize| ("counted#r#1".to_owned(), format!("usage#{piece}"));
-    ledger.count_usage("r", &counted, mark).await.unwrap().len()
+    let marker_key = |piece: usize| ("counted#r#1".to_owned(), format!("usage#{piece}"));
+    ledger.count_usage("r", &counted, marker_key).await.unwrap().len()
 }
 
 #[tokio::test]
-async fn usage_that_one_transaction_does_not_hold_is_counted_in_marked_pieces() {
+async fn usage_that_one_transaction_does_not_hold_is_counted_in_pieces_with_markers() {
     for (steps, pieces, left) in [(95, vec![], 96), (96, vec![97], 1), (250, vec![97, 97], 59)] {
         let written = Written::default();
         assert_eq!(count(&writing(&written, |_| false), steps).await, left, "{steps} steps");

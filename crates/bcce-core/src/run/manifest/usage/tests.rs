@@ -178,7 +178,7 @@ fn a_line_is_read_back_as_it_was_written() {
     let calls = [("tests", answered(NOON, input(7), 1)), ("tests", answered(NOON, input(8), 2))];
     let line = lines(&plan(), &calls, &[]).usage_by_step.remove(0);
     let json = serde_json::to_value(&line).unwrap();
-    assert_eq!(json["answer"], json!([[62, 2]]));
+    assert_eq!((&json["answer"], &json["first_token"]), (&json!([[62, 2]]), &json!([[39, 2]])));
     assert_eq!((json.get("runs"), json.get("errors")), (None, None));
     assert_eq!(serde_json::from_value::<StepUsage>(json).unwrap(), line);
 }
