@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use bcce_core::config::pricing::{Price, PriceRow, PriceRows, Prices};
+use bcce_core::config::pricing::{Price, PriceRow, Prices};
 use bcce_core::document::from_yaml;
 use time::Date;
 
@@ -41,7 +41,7 @@ fn unsupported() -> String {
 /// Returns the prices that the edited text must have.
 fn expected(mut prices: Prices, additions: &Additions<'_>, date: Option<Date>) -> Prices {
     for (model, rows) in additions {
-        let known = prices.models.entry((*model).to_owned()).or_insert_with(PriceRows::default);
+        let known = prices.models.entry((*model).to_owned()).or_default();
         known.0.extend(rows.iter().cloned());
     }
     prices.date = date.unwrap_or(prices.date);
@@ -130,9 +130,11 @@ fn price(price: &Price) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use bcce_core::config::pricing::PriceRows;
     use rust_decimal::Decimal;
     use time::macros::date;
+
+    use super::*;
 
     const FILE: &str = include_str!("../../../../infra/config/dev/prices.yaml");
     const DAY: Date = date!(2026 - 11 - 29);

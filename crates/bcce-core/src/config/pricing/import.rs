@@ -14,9 +14,9 @@ pub enum Change {
     /// The file does not have the model. These rows are added.
     New(Vec<PriceRow>),
     /// The price differs from that of the last row, which was imported. These rows are added.
-    Changed { before: PriceRow, rows: Vec<PriceRow> },
+    Changed { before: Box<PriceRow>, rows: Vec<PriceRow> },
     /// The price differs from that of the last row, which was written by hand. Nothing is added.
-    Kept { before: PriceRow, listed: PriceRow },
+    Kept { before: Box<PriceRow>, listed: Box<PriceRow> },
     /// The price differs, and a row cannot be added for this reason.
     Blocked(String),
     /// The catalog has no usable price, for this reason.
@@ -80,12 +80,14 @@ pub fn compare(
             .zip(&later)
             .all(|(known, listed)| known.from == listed.from && same_price(prices, known, listed));
     let is_kept = !replaced && known.last().is_some_and(|row| row.source.is_none());
-    let (before, further) = (before.clone(), later.get(count..).unwrap_or_default());
+    let (before, further) = (Box::new(before.clone()), later.get(count..).unwrap_or_default());
     match (is_same, are_announced, further) {
         (true, true, []) => Change::Same,
-        (true, true, [listed, ..]) if is_kept => Change::Kept { before, listed: listed.clone() },
+        (true, true, [listed, ..]) if is_kept => {
+            Change::Kept { before, listed: Box::new(listed.clone()) }
+        }
         (true, true, further) => Change::Changed { before, rows: further.to_vec() },
-        _ if is_kept => Change::Kept { before, listed: now },
+        _ if is_kept => Change::Kept { before, listed: Box::new(now) },
         (false, true, further) if count == 0 && before.from < today => {
             let rows = std::iter::once(now).chain(further.iter().cloned()).collect();
             Change::Changed { before, rows }
