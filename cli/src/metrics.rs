@@ -30,8 +30,12 @@ pub struct Selection {
     /// such as 2026-11-01..2026-11-15
     #[arg(long, default_value = "7d", value_parser = period::parse)]
     period: Written,
-    /// Group by workflow, model, region, target, tenant, day, step, tier or tag:<name>
-    #[arg(long, value_parser = dimension::parse)]
+    // Not a comment of documentation, where <name> would be HTML.
+    #[arg(
+        long,
+        value_parser = dimension::parse,
+        help = "Group by workflow, model, region, target, tenant, day, step, tier or tag:<name>"
+    )]
     by: Option<Dimension>,
     #[command(flatten)]
     filters: Filters,
