@@ -1,0 +1,47 @@
+use super::*;
+use crate::metrics::samples::days;
+
+fn filters(tags: &[(&str, &str)]) -> Filters {
+    let tag = tags.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    Filters { tag, ..Filters::default() }
+}
+
+fn selected(filters: &Filters) -> usize {
+    let days = days();
+    let calls = days.iter().flat_map(|day| &day.calls);
+    calls.filter(|calls| filters.want_calls(calls)).count()
+}
+
+#[test]
+fn values_of_one_tag_are_alternatives_and_tags_are_not() {
+    for (tags, count, text) in [
+        (&[][..], 3, ""),
+        (&[("team", "search")], 2, " of tag team=search"),
+        (&[("team", "search"), ("team", "payments")], 3, " of tag team=search or payments"),
+        (&[("team", "search"), ("stage", "live")], 0, " of tag stage=live and tag team=search"),
+        (&[("team", "search"), ("stage", "(none)")], 2, " of tag stage=(none) and tag team=search"),
+    ] {
+        let filters = filters(tags);
+        assert_eq!((selected(&filters), filters.describe().as_str()), (count, text));
+    }
+    assert_eq!(filters(&[("team", "a"), ("team", "b")]).json(), json!({ "tag:team": ["a", "b"] }));
+}
+
+#[test]
+fn a_model_is_named_with_or_without_its_profile_and_never_in_part() {
+    let of = |model: &str| selected(&Filters { model: vec![model.into()], ..Filters::default() });
+    assert_eq!(of("anthropic.claude-haiku-5-5"), 2);
+    assert_eq!(of("us.anthropic.claude-haiku-5-5"), 2);
+    assert_eq!((of("anthropic.claude-haiku"), of("global.anthropic.claude-haiku-5-5")), (0, 0));
+}
+
+#[test]
+fn each_dimension_is_written_as_it_is_read() {
+    for name in ["workflow", "model", "region", "target", "tenant", "day", "step", "tier", "tag:a"]
+    {
+        assert_eq!(parse(name).unwrap().name(), name);
+    }
+    for wrong in ["", "error", "tag:", "Workflow"] {
+        assert!(parse(wrong).is_err(), "{wrong}");
+    }
+}
