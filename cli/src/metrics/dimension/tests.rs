@@ -1,5 +1,24 @@
+use bcce_core::run::manifest::{StepUsage, UsageLine};
+use time::macros::date;
+
 use super::*;
-use crate::metrics::samples::days;
+
+/// Returns calls of two workflows, which belong to two teams and call two models.
+fn calls() -> [CountedCalls; 3] {
+    let counted = |workflow: &str, team: &str, model_id: &str| {
+        let line = UsageLine { model_id: model_id.into(), ..UsageLine::default() };
+        CountedCalls {
+            allocation: Allocation {
+                tenant: "default".into(),
+                workflow: workflow.into(),
+                cost_tags: [("team".to_owned(), team.to_owned())].into(),
+            },
+            usage: StepUsage::without_step(date!(2026 - 11 - 01), &line),
+        }
+    };
+    let explain = || counted("explain", "search", "us.anthropic.claude-haiku-5-5");
+    [explain(), explain(), counted("review", "payments", "us.anthropic.claude-sonnet-5-5")]
+}
 
 fn filters(tags: &[(&str, &str)]) -> Filters {
     let tag = tags.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
@@ -7,9 +26,7 @@ fn filters(tags: &[(&str, &str)]) -> Filters {
 }
 
 fn selected(filters: &Filters) -> usize {
-    let days = days();
-    let calls = days.iter().flat_map(|day| &day.calls);
-    calls.filter(|calls| filters.want_calls(calls)).count()
+    calls().iter().filter(|calls| filters.want_calls(calls)).count()
 }
 
 #[test]
