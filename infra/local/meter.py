@@ -3,6 +3,7 @@
 `GET /_bcce/counts` returns the counts since the start as JSON, by these names:
 
     s3 PutObject                   requests, by service and operation, failed ones included
+    s3 configuration reads         those GetObject requests that read the configuration, which functions keep in memory
     s3 objects created             objects, for each of which S3 sends an event to EventBridge
     s3 kms requests                requests to KMS for reads and writes of objects; see `kms_requests`
     dynamodb write units           on-demand units: those of indexes included, twice as many in a transaction
@@ -30,6 +31,8 @@ from checkout import STACK
 APP_ID = "bcce-watches"
 PATH = "/_bcce/counts"
 WRITES = {"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"}
+# The path of a document of the configuration: the bucket, then the key.
+CONFIGURATION = re.compile(r"/[^/]+/config/")
 # The bytes of a read unit.
 READ_UNIT = 4096
 
@@ -56,6 +59,8 @@ class Meter:
             if service == "s3":
                 answer = await handle(method, path, headers, body, query)
                 self.count_s3(s3_operation(method, path, headers, query), answer[0])
+                if method == "GET" and CONFIGURATION.match(path):
+                    self.add("s3 configuration reads")
                 return answer
             name = operation(method, headers, body, query)
             if (service, name) != ("sns", "Publish"):

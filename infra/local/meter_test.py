@@ -47,6 +47,13 @@ class Door(unittest.TestCase):
         requests = {"s3 PutObject": 2, "s3 GetObject": 2, "s3 ListObjectsV2": 1}
         self.assertEqual(self.meter.read(), requests | {"s3 objects created": 1, "s3 kms requests": 3})
 
+    def test_a_document_of_the_configuration_is_counted_by_itself_too(self):
+        for path in ("/bucket/config/prices/a.yaml", "/bucket/runs/config/a.json"):
+            self.send("s3", "GET", path)
+        self.send("s3", "PUT", "/bucket/config/prices/a.yaml")
+        counts = self.meter.read()
+        self.assertEqual((counts["s3 configuration reads"], counts["s3 GetObject"]), (1, 2))
+
     def test_dynamodb_is_asked_for_the_units_of_a_write(self):
         consumed = {"ConsumedCapacity": [{"CapacityUnits": 4.0}, {"CapacityUnits": 2.0}]}
         target = {"x-amz-target": "DynamoDB_20120810.TransactWriteItems"}
