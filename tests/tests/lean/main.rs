@@ -55,6 +55,9 @@ async fn taken(stack: &Stack, workflow: &str, inputs: &Value) -> BTreeMap<String
     COLUMNS.iter().map(column).collect()
 }
 
+/// The column that is an upper limit if a run has several steps.
+const READS: &str = "S3 reads";
+
 /// A column of the table, and whether it sums up a count of the meter.
 type Column = (&'static str, fn(&str) -> bool);
 
@@ -65,7 +68,7 @@ const COLUMNS: &[Column] = &[
         ["s3 PutObject", "s3 ListObjectsV2", "s3 CopyObject"].contains(&name)
     }),
     // `taken` leaves out the reads of the configuration.
-    ("S3 reads", |name| name == "s3 GetObject" || name == "s3 HeadObject"),
+    (READS, |name| name == "s3 GetObject" || name == "s3 HeadObject"),
     ("signatures", |name| name == "kms Sign" || name == "kms Verify"),
     ("DynamoDB requests", |name| name.starts_with("dynamodb ") && !name.ends_with(" units")),
     ("write units", |name| name == "dynamodb write units"),
@@ -91,12 +94,17 @@ async fn a_run_takes_what_the_docs_say() {
     // follows in the same process does not read the plan again.
     let slow = "@model *: slow(400)\n";
     let diff = format!("{slow}{}", include_str!("../../../events/workflow/sample.diff"));
-    for (documented_as, workflow, inputs) in [
-        ("one step", "explain", json!({ "text": format!("{slow}A breaker.") })),
-        ("five steps in three waves", "code-review", json!({ "diff": diff })),
+    for (documented_as, steps, workflow, inputs) in [
+        ("one step", 1, "explain", json!({ "text": format!("{slow}A breaker.") })),
+        ("five steps in three waves", 5, "code-review", json!({ "diff": diff })),
     ] {
         run(&stack, workflow, &inputs).await;
-        let counted = taken(&stack, workflow, &inputs).await;
-        assert_eq!(counted, documented(documented_as), "{workflow}: {:?}", counts());
+        let mut counted = taken(&stack, workflow, &inputs).await;
+        let documented = documented(documented_as);
+        // It depends on the machine which process a further step gets. One that has read the plan does not read it again.
+        let most = documented[READS];
+        assert!((most - f64::from(steps - 1)..=most).contains(&counted[READS]), "{counted:?}");
+        counted.insert(READS.to_owned(), most);
+        assert_eq!(counted, documented, "{workflow}: {:?}", counts());
     }
 }
