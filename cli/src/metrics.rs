@@ -4,6 +4,7 @@ pub mod dimension; // the dimensions that usage is grouped and filtered by
 pub mod groups; // sums over groups
 pub mod notes; // the lines below a table: what is in the sums and what is not
 pub mod period; // a period of whole days
+pub mod platform; // what AWS charges besides tokens
 pub mod print; // prints a report as text, JSON or CSV
 #[cfg(test)]
 pub mod samples;
@@ -17,6 +18,7 @@ use futures::stream::{StreamExt, TryStreamExt};
 use crate::exit::{Failure, Outcome};
 use crate::metrics::dimension::{Dimension, Filters};
 use crate::metrics::period::{Period, Written};
+use crate::metrics::platform::PlatformPrices;
 use crate::stack::Stack;
 use crate::world::World;
 
@@ -73,9 +75,28 @@ pub struct Selected {
     pub days: Vec<DayOfUsage>,
     /// The usage of the period before, if it is compared.
     pub before: Option<Vec<DayOfUsage>>,
+    /// The prices of AWS besides tokens, if its costs are shown.
+    pub platform: Option<PlatformPrices>,
 }
 
 impl Selection {
+    /// Checks that the options select whole runs. What a run takes of AWS besides tokens is not known by call.
+    ///
+    /// # Errors
+    /// An option groups or filters by a property that only calls have.
+    pub fn check_of_runs(&self) -> Outcome<()> {
+        let by = self.by.iter().find(|by| !by.is_of_runs());
+        let cause = match by {
+            Some(by) => format!("--by {} cannot be used with --platform", by.name()),
+            None if self.filters.select_calls() => {
+                "--step, --model and --region cannot be used with --platform".to_owned()
+            }
+            None => return Ok(()),
+        };
+        let advice = "nothing was read; AWS besides tokens is known by workflow, tenant, day and tag:<name> only";
+        Err(Failure::usage(cause, advice))
+    }
+
     /// Reads the usage of the period, grouped by `by` unless an option says otherwise. Also reads the period before, if
     /// it is compared.
     ///
@@ -106,6 +127,7 @@ impl Selection {
             },
             days,
             before,
+            platform: None,
         };
         selected.check_tags()?;
         Ok(selected)

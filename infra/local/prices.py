@@ -1,12 +1,14 @@
 """What AWS charges for the requests of a batch, and what that makes for an item and for a million.
 
-The prices are list prices of us-east-1 in USD, without free tiers and discounts, as far as they were known on
-2026-11-29. Those of DynamoDB and KMS were compared with third-party tables of 2025 and 2026. The pages below, which have
-the current prices, were not read. Replace the prices by your own. Tokens are not in the list:
-infra/config/dev/prices.yaml has their prices.
+The prices are those of infra/config/platform_prices.yaml, and of the two kinds below that no manifest counts. Replace them by
+your own. Tokens are not in the list: infra/config/dev/prices.yaml has their prices.
 """
 
 from dataclasses import dataclass
+
+import yaml
+
+from checkout import ROOT
 
 MILLION = 1_000_000
 # The functions that wait for the model.
@@ -24,33 +26,40 @@ SIGNATURES = {"Sign", "Verify"}
 
 @dataclass(frozen=True)
 class Price:
-    """A row of the price list."""
+    """A row of the table."""
 
     name: str
     usd_per_million: float
-    source: str
+
+
+USD_PER_MILLION = yaml.safe_load((ROOT / "infra/config/platform_prices.yaml").read_text())["usd_per_million"]
+
+
+def priced(name, kind, units=1):
+    """Returns a row whose price is that of `units` of a kind in the file."""
+    return Price(name, units * float(USD_PER_MILLION[kind]))
 
 
 PRICES = [
-    Price("S3: PUT, COPY, POST, LIST", 5.00, "https://aws.amazon.com/s3/pricing/"),
-    Price("S3: GET, HEAD", 0.40, "https://aws.amazon.com/s3/pricing/"),
-    Price("EventBridge: objects created", 1.00, "https://aws.amazon.com/eventbridge/pricing/"),
-    Price("EventBridge: objects expired", 1.00, "https://aws.amazon.com/eventbridge/pricing/"),
-    Price("KMS: S3's reads and writes", 3.00, "https://aws.amazon.com/kms/pricing/"),
-    Price("KMS: other requests", 3.00, "https://aws.amazon.com/kms/pricing/"),
-    Price("KMS: Sign, Verify (ECC)", 15.00, "https://aws.amazon.com/kms/pricing/"),
-    Price("DynamoDB: write units", 0.625, "https://aws.amazon.com/dynamodb/pricing/on-demand/"),
-    Price("DynamoDB: read units", 0.125, "https://aws.amazon.com/dynamodb/pricing/on-demand/"),
-    Price("Step Functions: transitions", 25.00, "https://aws.amazon.com/step-functions/pricing/"),
-    Price("Lambda: invocations", 0.20, "https://aws.amazon.com/lambda/pricing/"),
-    Price("Lambda: GB-s, model callers", 13.3334, "https://aws.amazon.com/lambda/pricing/ (arm64)"),
-    Price("Lambda: GB-s, the others", 13.3334, "https://aws.amazon.com/lambda/pricing/ (arm64)"),
-    Price("SQS: requests", 0.40, "https://aws.amazon.com/sqs/pricing/"),
-    Price("SNS: requests", 0.50, "https://aws.amazon.com/sns/pricing/"),
-    # Standard parameters at standard throughput.
-    Price("SSM: parameters read", 0.00, "https://aws.amazon.com/systems-manager/pricing/"),
-    # $0.50 per GB.
-    Price("CloudWatch Logs: KB", 0.50, "https://aws.amazon.com/cloudwatch/pricing/"),
+    priced("S3: PUT, COPY, POST, LIST", "s3_writes"),
+    priced("S3: GET, HEAD", "s3_reads"),
+    priced("EventBridge: objects created", "object_events"),
+    priced("EventBridge: objects expired", "object_events"),
+    priced("KMS: S3's reads and writes", "kms_requests"),
+    priced("KMS: other requests", "kms_requests"),
+    priced("KMS: Sign, Verify (ECC)", "signatures"),
+    priced("DynamoDB: write units", "write_units"),
+    priced("DynamoDB: read units", "half_read_units", 2),
+    priced("Step Functions: transitions", "transitions"),
+    priced("Lambda: invocations", "function_calls"),
+    priced("Lambda: GB-s, model callers", "gb_milliseconds", 1000),
+    priced("Lambda: GB-s, the others", "gb_milliseconds", 1000),
+    priced("SQS: requests", "sqs_requests"),
+    priced("SNS: requests", "sns_messages"),
+    # Standard parameters at standard throughput: https://aws.amazon.com/systems-manager/pricing/
+    Price("SSM: parameters read", 0.00),
+    # $0.50 per GB: https://aws.amazon.com/cloudwatch/pricing/
+    Price("CloudWatch Logs: KB", 0.50),
 ]
 
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bcce_core::base::platform::PlatformUse;
 use bcce_core::call::attempt::Totals;
 use bcce_core::ledger::usage::DayOfUsage;
 use bcce_core::run::manifest::{Detail, RunCounts, UsageLine};
@@ -15,6 +16,9 @@ use crate::metrics::period::Period;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sums {
     pub runs: RunCounts,
+    /// What runs took of AWS besides models, and the number of these runs.
+    pub platform: PlatformUse,
+    pub platform_runs: u64,
     pub line: UsageLine,
     pub detail: Detail,
 }
@@ -23,13 +27,21 @@ pub struct Sums {
 impl Default for Sums {
     fn default() -> Self {
         let line = UsageLine { totals: Totals::of([]), ..UsageLine::default() };
-        Self { runs: RunCounts::default(), line, detail: Detail::default() }
+        Self {
+            runs: RunCounts::default(),
+            platform: PlatformUse::default(),
+            platform_runs: 0,
+            line,
+            detail: Detail::default(),
+        }
     }
 }
 
 impl Sums {
     pub fn add(&mut self, other: &Self) {
         self.runs.add(&other.runs);
+        self.platform.add(&other.platform);
+        self.platform_runs += other.platform_runs;
         self.line.add(&other.line);
         self.detail.add(&other.detail);
     }
@@ -86,7 +98,10 @@ impl Groups {
         let have_runs = by.is_of_runs() && !filters.select_calls();
         for counted in days.iter().flat_map(|day| &day.runs).filter(|_| have_runs) {
             if filters.want_runs(counted) {
-                groups.entry(by.of_runs(counted)).or_default().runs.add(&counted.runs);
+                let sums = groups.entry(by.of_runs(counted)).or_default();
+                sums.runs.add(&counted.runs);
+                sums.platform.add(&counted.platform);
+                sums.platform_runs += counted.platform_runs;
             }
         }
         Self { by: by.clone(), groups, have_runs }

@@ -12,6 +12,7 @@ use crate::figures;
 use crate::metrics::dimension::Dimension;
 use crate::metrics::groups::{Groups, Sums, cost_by_day};
 use crate::metrics::period::Period;
+use crate::metrics::platform::PlatformPrices;
 use crate::metrics::table::{Row, Table, percent, share, sparkline};
 use crate::metrics::{Form, Selected, View, notes};
 use crate::paint::{Ink, Line, render, span};
@@ -104,7 +105,7 @@ fn text(selected: &Selected, view: View, width: Option<usize>) -> Vec<Line> {
         return text;
     }
     let table = match view {
-        View::Cost => groups.costs(),
+        View::Cost => groups.costs(selected.platform.as_ref()),
         View::Usage => groups.usages(),
     };
     text.extend(table.lines(width));
@@ -114,10 +115,39 @@ fn text(selected: &Selected, view: View, width: Option<usize>) -> Vec<Line> {
         text.extend([per_day(selected), Vec::new()]);
     }
     text.extend(notes::of(selected, &groups.total, view));
+    if let Some(prices) = &selected.platform {
+        text.push(Vec::new());
+        text.extend(platform(prices, &groups.total));
+    }
     while text.last().is_some_and(Vec::is_empty) {
         text.pop();
     }
     text
+}
+
+/// Returns the lines about what AWS charges besides tokens.
+fn platform(prices: &PlatformPrices, total: &Sums) -> Vec<Line> {
+    let mut lines = prices.table(&total.platform).lines(None);
+    lines.push(Vec::new());
+    let (usd, tokens) = (prices.total(&total.platform), total.cost());
+    if !tokens.is_zero() {
+        let text = format!(
+            "This is {} of the known cost of tokens, at the prices of {} for AWS.",
+            percent(share(usd, tokens)).trim_start(),
+            prices.date
+        );
+        lines.push(vec![span(Ink::Plain, text)]);
+    }
+    let text = "Not included: logs, and the time of functions other than their wait for models.";
+    lines.push(vec![span(Ink::Plain, text)]);
+    let without = total.runs.all() - total.platform_runs;
+    if without > 0 {
+        let whose = if without == 1 { "manifest does" } else { "manifests do" };
+        let runs = figures::plural(without as usize, "run");
+        let text = format!("Not included: {runs}, whose {whose} not state what AWS charged for.");
+        lines.push(vec![span(Ink::Yellow, text)]);
+    }
+    lines
 }
 
 fn per_day(selected: &Selected) -> Line {
@@ -173,8 +203,12 @@ impl Sorted {
         Some(before.get(name))
     }
 
-    fn costs(&self) -> Table {
+    /// Returns the table of costs, with a column for what AWS charges besides tokens if there are `prices` for it.
+    fn costs(&self, prices: Option<&PlatformPrices>) -> Table {
         let mut headings = self.head(&["calls", "tokens in", "tokens out", "cost", "share"]);
+        if prices.is_some() {
+            headings.push("AWS".to_owned());
+        }
         if self.before.is_some() {
             headings.extend(["before", "change"].map(str::to_owned));
         }
@@ -189,6 +223,7 @@ impl Sorted {
                 figures::cost(totals),
                 percent(share(sums.cost(), self.total.cost())),
             ];
+            cells.extend(prices.map(|prices| figures::usd(prices.total(&sums.platform))));
             if self.before.is_some() {
                 let before = before.map(|before| &before.line.totals);
                 cells.push(before.map(figures::cost).unwrap_or_default());
@@ -261,7 +296,13 @@ fn change(now: &Totals, before: &Totals) -> String {
 fn sums_json(selected: &Selected) -> Value {
     let groups = Sorted::of(selected);
     let by = groups.now.by.name();
-    let of = |sums: &Sums| sums.json(groups.now.have_runs);
+    let of = |sums: &Sums| {
+        let mut json = sums.json(groups.now.have_runs);
+        if let Some(prices) = &selected.platform {
+            json["platform"] = prices.json(&sums.platform, sums.platform_runs);
+        }
+        json
+    };
     let group = |name: &String| {
         let mut group = json!({ by.as_str(): name });
         if let (Value::Object(group), Value::Object(sums)) = (&mut group, of(&groups.now.get(name)))
@@ -311,7 +352,9 @@ const FIGURES: [&str; 19] = [
 fn sums_csv(selected: &Selected, out: &mut dyn Write) -> Outcome<()> {
     let groups = Sorted::of(selected);
     let head = ["from".to_owned(), "to".to_owned(), groups.now.by.name()];
-    let head: Vec<String> = head.into_iter().chain(FIGURES.map(str::to_owned)).collect();
+    let more = selected.platform.iter().flat_map(|_| ["platform_runs", "platform_usd"]);
+    let names = FIGURES.into_iter().chain(more);
+    let head: Vec<String> = head.into_iter().chain(names.map(str::to_owned)).collect();
     let row = |name: &String| {
         let sums = groups.now.get(name);
         let mut figures = sums.json(groups.now.have_runs);
@@ -326,7 +369,11 @@ fn sums_csv(selected: &Selected, out: &mut dyn Write) -> Outcome<()> {
         };
         let Period { from, to } = selected.period;
         let cells = [from.to_string(), to.to_string(), name.clone()];
-        cells.into_iter().chain(FIGURES.map(cell)).collect()
+        let more = selected.platform.iter().flat_map(|prices| {
+            let usd = prices.total(&sums.platform).normalize();
+            [sums.platform_runs.to_string(), usd.to_string()]
+        });
+        cells.into_iter().chain(FIGURES.map(cell)).chain(more).collect()
     };
     csv(selected, &head, groups.names.iter().map(row), out)
 }

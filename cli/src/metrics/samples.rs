@@ -1,6 +1,7 @@
 //! Usage of three days for the tests: two workflows, one of which failed over, and calls whose cost is unknown.
 
 use bcce_core::base::histogram::Histogram;
+use bcce_core::base::platform::Charge;
 use bcce_core::base::usage::Usage;
 use bcce_core::call::attempt::Totals;
 use bcce_core::ledger::usage::{Allocation, CountedCalls, CountedRuns, DayOfUsage};
@@ -61,7 +62,15 @@ fn runs(day: Date, workflow: &str, succeeded: u64, errors: &[(&str, u64)]) -> Co
     let failed = errors.iter().map(|(_, runs)| runs).sum();
     let errors = errors.iter().map(|(name, runs)| ((*name).to_owned(), *runs)).collect();
     let runs = RunCounts { succeeded, failed, cancelled: 0, errors };
-    CountedRuns { allocation: allocation(workflow), day, runs }
+    let all = runs.all();
+    let taken = [(Charge::Transitions, 12), (Charge::FunctionCalls, 6), (Charge::S3Reads, 7)];
+    CountedRuns {
+        allocation: allocation(workflow),
+        day,
+        runs,
+        platform: taken.map(|(charge, count)| (charge, count * all)).into_iter().collect(),
+        platform_runs: all,
+    }
 }
 
 /// Returns the usage of three days. There is none on the second day.
@@ -111,5 +120,6 @@ pub fn selected(by: Dimension) -> Selected {
         form: Form::Text,
         days: days(),
         before: None,
+        platform: None,
     }
 }

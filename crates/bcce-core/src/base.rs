@@ -8,6 +8,7 @@ pub mod histogram; // times, in a form that adds up
 pub mod json; // JSON of objects that this project writes and reads back
 pub mod limits; // limits of sizes, counts and times
 pub mod names; // checks of names and tags
+pub mod platform; // what a run takes of AWS besides models
 pub mod target; // the destination of a call
 #[cfg(test)]
 pub(crate) mod timing; // run time of one piece of test code relative to another

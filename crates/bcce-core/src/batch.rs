@@ -9,6 +9,7 @@ pub mod message; // the request of a sender, and its stored form
 pub mod mode; // the choice between on demand and bulk
 pub mod notification; // the notification of a batch that ends or is halted
 pub mod packed; // parts that one function call works off
+pub mod platform; // what a batch takes of AWS besides models
 pub mod progress; // the items that are over, and the halt when too many failed
 pub mod reader; // the bytes of the input -> rows, valid and invalid ones
 pub mod reference; // the ids of a batch and the keys of its objects

@@ -6,6 +6,7 @@ use bcce_core::base::error::Fault;
 use bcce_core::base::json::{add_line, to_json};
 use bcce_core::batch::item::Rejected;
 use bcce_core::batch::manifest::{ItemOutput, Sums};
+use bcce_core::batch::platform;
 use bcce_core::batch::reference::{BatchRef, Place};
 use bcce_core::batch::{Entry, Item, ItemResult, ItemStatus, Way};
 use bcce_core::io::objects;
@@ -69,6 +70,7 @@ where
         let found = futures::stream::iter(found).buffered(AT_A_TIME);
         let mut found = std::pin::pin!(found);
         let (mut results, mut outputs, mut sums) = (Vec::new(), Vec::new(), Sums::none());
+        sums.platform = platform::of_part_of_executions();
         while let Some(found) = found.next().await {
             let Found { result, output, is_new } = found?;
             sums.count(&result, is_new);

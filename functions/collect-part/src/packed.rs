@@ -11,8 +11,10 @@ use bcce_core::base::json::{add_line, parse, to_json};
 use bcce_core::batch::item::Rejected;
 use bcce_core::batch::manifest::{ItemOutput, Opened, Sums};
 use bcce_core::batch::packed::{PartManifest, PartOutcome, metrics, tree};
+use bcce_core::batch::platform::PartWork;
 use bcce_core::batch::reference::{BatchRef, Place};
 use bcce_core::batch::{BatchProgress, Entry, Item, ItemResult, ItemStatus};
+use bcce_core::config::pricing::Tier;
 use bcce_core::io::objects::{self, store_once};
 use bcce_core::io::seal::{self, Subject};
 use bcce_core::ledger::CountedPart;
@@ -21,7 +23,8 @@ use bcce_core::ports::{
     ReadAttempts, ReadStartedCalls, SignDigest, TakePart, VerifyDigest,
 };
 use bcce_core::run::artifact::ArtifactRef;
-use bcce_core::run::manifest::{TaggedUsage, UsageLine, add_tagged, add_usage};
+use bcce_core::run::manifest::{Manifest, TaggedUsage, UsageLine, add_tagged, add_usage};
+use time::OffsetDateTime;
 
 use crate::{Config, Ports, Request, Response, rejected};
 use before::Before;
@@ -47,6 +50,8 @@ struct Collected {
     progress: BatchProgress,
     usage_by_model: Vec<UsageLine>,
     usage_by_tags: Vec<TaggedUsage>,
+    /// The start of the first run and the end of the last one.
+    worked: Option<(OffsetDateTime, OffsetDateTime)>,
 }
 
 impl<S, L, K, C, M> Ports<S, L, K, C, M>
@@ -75,7 +80,10 @@ where
             None => match Box::pin(PartRuns::read(self, request, opened)).await? {
                 None => return Ok(Response { running: 1 }),
                 Some(runs) => {
-                    let collected = Box::pin(self.collect(batch, part, runs)).await?;
+                    let segments = runs.segments;
+                    let mut collected = Box::pin(self.collect(batch, part, runs)).await?;
+                    let work = collected.work(opened.bulk.is_some(), segments);
+                    collected.sums.platform = work.platform();
                     let outcome = self.store_part(request, collected).await?;
                     seal::seal(store, key, &subject, PartManifest::seal(outcome)).await?.manifest
                 }
@@ -192,6 +200,21 @@ impl Collected {
         Self { sums: Sums::none(), ..Self::default() }
     }
 
+    /// Returns the work of the part, from which follows what it takes of AWS.
+    fn work(&self, is_bulk: bool, segments: u64) -> PartWork {
+        let lines = self.usage_by_tags.iter().flat_map(|usage| &usage.steps);
+        let on_demand = lines.filter(|step| step.tier != Tier::Batch.name());
+        let worked = self.worked.map(|(first, last)| (last - first).whole_milliseconds());
+        PartWork {
+            is_bulk,
+            runs: self.leaves.len() as u64,
+            segments,
+            calls: on_demand.map(|step| step.line.calls).sum(),
+            counters: self.usage_by_tags.iter().map(|usage| usage.steps.len() as u64 + 1).sum(),
+            worked_ms: worked.and_then(|ms| ms.try_into().ok()).unwrap_or_default(),
+        }
+    }
+
     fn add(&mut self, found: Found) -> Result<(), Fault> {
         self.sums.count(&found.result, found.run.is_some());
         add_line(&mut self.results, &found.result)?;
@@ -206,6 +229,9 @@ impl Collected {
             self.progress.count(&run.manifest);
             add_usage(&mut self.usage_by_model, &run.manifest.usage_by_model);
             add_tagged(&mut self.usage_by_tags, &run.manifest);
+            let Manifest { started_at, ended_at, .. } = run.manifest;
+            let (first, last) = self.worked.unwrap_or((started_at, ended_at));
+            self.worked = Some((first.min(started_at), last.max(ended_at)));
         }
         Ok(())
     }

@@ -85,7 +85,7 @@ impl Found {
 
     /// Makes the manifest. `calls` is the call log of the run.
     pub fn seal(self, request: &Request, calls: Vec<LoggedStep>, now: OffsetDateTime) -> Manifest {
-        Manifest::seal(Evidence {
+        Manifest::seal_execution(Evidence {
             run: &request.run,
             plan: self.plan.as_ref(),
             artifacts: self.artifacts,

@@ -11,6 +11,7 @@ mod matrix;
 mod names;
 mod nesting;
 mod partitions;
+mod platform;
 mod protection;
 mod retries;
 mod rules;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bcce_core::base::platform::PlatformUse;
 use bcce_tests::harness::stack::{Stack, output};
 use rust_decimal::Decimal;
 use serde_json::Value;
@@ -150,6 +151,35 @@ pub async fn runs(stack: &Stack) -> BTreeMap<String, [u64; 2]> {
         counts[1] += u64::from(manifest["status"] == "FAILED");
     }
     counts
+}
+
+/// Returns what all runs and parts of batches take of AWS besides models, as their manifests state it.
+pub async fn platform(stack: &Stack) -> PlatformUse {
+    let mut taken = PlatformUse::default();
+    let runs = objects(stack).await;
+    let runs = runs.values().map(|objects| objects["manifest-1.json"]["platform"].clone());
+    for stated in runs.chain(parts(stack).await).filter(|stated| !stated.is_null()) {
+        taken.add(&serde_json::from_value(stated).unwrap());
+    }
+    taken
+}
+
+/// Returns the use that the manifest of each part of a batch states.
+async fn parts(stack: &Stack) -> Vec<Value> {
+    let list = stack.s3.list_objects_v2().bucket(output("ArtifactBucket")).prefix("batches/");
+    let mut pages = list.into_paginator().send();
+    let mut parts = Vec::new();
+    while let Some(page) = pages.try_next().await.unwrap() {
+        for object in page.contents() {
+            let key = object.key().unwrap();
+            if key.ends_with(".part.json") {
+                let body = stack.object(key).await.unwrap();
+                let manifest: Value = serde_json::from_slice(&body).unwrap();
+                parts.push(manifest["platform"].clone());
+            }
+        }
+    }
+    parts
 }
 
 /// Returns the name of the error of each run that has one.

@@ -10,6 +10,7 @@ mod mix;
 
 use std::collections::BTreeMap;
 
+use bcce_core::base::platform::PlatformUse;
 use bcce_tests::harness::cli::bcce;
 use bcce_tests::harness::stack::Stack;
 use rust_decimal::Decimal;
@@ -142,6 +143,7 @@ async fn the_costs_of_a_mix_equal_the_sums_by_hand() {
         expected(of_haiku, |call| call.tier.clone())
     );
     runs_are_counted(&stack).await;
+    aws_is_counted(&stack).await;
     errors_are_counted(&stack, &calls).await;
     answers_are_timed(&calls);
     a_table_says_what_is_missing(&calls);
@@ -190,6 +192,33 @@ async fn runs_are_counted(stack: &Stack) {
         .collect();
     assert_eq!(counted, expected);
 }
+
+/// Compares what AWS charges for besides tokens with what the manifests state, and its price with a sum by hand.
+async fn aws_is_counted(stack: &Stack) {
+    let stated = by_hand::platform(stack).await;
+    for by in ["workflow", "tenant", "day", "tag:team"] {
+        let report = printed("cost", &["--platform", "--by", by]);
+        let mut sum = PlatformUse::default();
+        for group in report["groups"].as_array().unwrap() {
+            sum.add(&serde_json::from_value(group["platform"]["taken"].clone()).unwrap());
+        }
+        assert_eq!(sum, stated, "by {by}");
+        let total = &report["total"]["platform"];
+        assert_eq!(total["runs"], report["total"]["runs"], "by {by}: every run states it");
+        assert_eq!(total["taken"], serde_json::to_value(&stated).unwrap());
+        let price = |charge| -> Decimal { PRICES[charge as usize].parse().unwrap() };
+        let priced = stated.iter().map(|(charge, count)| price(charge) * Decimal::from(count));
+        let usd: Decimal = total["usd"].as_str().unwrap().parse().unwrap();
+        assert_eq!(usd, priced.sum::<Decimal>() / Decimal::from(1_000_000));
+    }
+    let (code, text) = bcce("dev", &["metrics", "cost", "--platform", "--by", "model"]);
+    assert_eq!(code, 2, "{text}");
+    assert!(text.contains("--by model cannot be used with --platform"), "{text}");
+}
+
+/// The prices of AWS per million in the order of `Charge::ALL`, as its pages state them.
+const PRICES: [&str; 12] =
+    ["25", "0.2", "0.0133334", "5", "0.4", "3", "15", "0.625", "0.0625", "1", "0.4", "0.5"];
 
 /// Compares the numbers of failed calls and runs by the name of their error.
 async fn errors_are_counted(stack: &Stack, calls: &[Call]) {

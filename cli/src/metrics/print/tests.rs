@@ -42,6 +42,48 @@ fn costs_are_compared_with_the_period_before() {
     assert_eq!(shown(&selected, View::Cost, None), include_str!("cost_compared.txt"));
 }
 
+/// Returns the samples with the prices of AWS.
+fn with_platform(by: Dimension) -> Selected {
+    let prices = PlatformPrices::read(None).unwrap();
+    Selected { platform: Some(prices), ..selected(by) }
+}
+
+#[test]
+fn what_aws_charges_besides_tokens_has_a_column_and_a_table() {
+    let selected = with_platform(Dimension::Workflow);
+    assert_eq!(shown(&selected, View::Cost, Some(120)), include_str!("cost_platform.txt"));
+    let docs = include_str!("../../../../docs/costs.md");
+    let table = include_str!("cost_platform.txt");
+    let table = &table[table.find("AWS without tokens").unwrap()..];
+    assert!(docs.contains(table), "docs/costs.md has another table");
+}
+
+/// A run that an earlier version has sealed took something as well.
+#[test]
+fn runs_that_do_not_state_what_they_took_are_named() {
+    let mut selected = with_platform(Dimension::Workflow);
+    selected.days[0].runs[0].platform_runs -= 1;
+    let text = shown(&selected, View::Cost, None);
+    let note = "Not included: 1 run, whose manifest does not state what AWS charged for.";
+    assert!(text.contains(note), "{text}");
+}
+
+#[test]
+fn csv_and_json_have_what_aws_charges_only_if_it_is_asked_for() {
+    let csv = Selected { form: Form::Csv, ..with_platform(Dimension::Workflow) };
+    let text = written(&csv);
+    assert!(text.lines().next().unwrap().ends_with(",platform_runs,platform_usd"), "{text}");
+    // 12 transitions, 6 calls and 7 reads for each of 4 runs.
+    assert!(text.lines().nth(1).unwrap().ends_with(",4,0.001216"), "{text}");
+    let json = Selected { form: Form::Json, ..csv };
+    let report: Value = serde_json::from_str(&written(&json)).unwrap();
+    assert_eq!(report["groups"][0]["platform"]["usd"], "0.001216");
+    assert_eq!(report["groups"][0]["platform"]["taken"]["transitions"], 48);
+    let without = Selected { platform: None, ..json };
+    let report: Value = serde_json::from_str(&written(&without)).unwrap();
+    assert_eq!(report["total"].get("platform"), None);
+}
+
 /// A day of this period is not one of the period before.
 #[test]
 fn days_are_compared_in_sum_only() {

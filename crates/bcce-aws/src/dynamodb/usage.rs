@@ -7,6 +7,7 @@ use std::str::FromStr;
 use aws_sdk_dynamodb::types::AttributeValue;
 use bcce_core::base::error::Fault;
 use bcce_core::base::histogram::Histogram;
+use bcce_core::base::platform::{Charge, PlatformUse};
 use bcce_core::base::usage::Usage;
 use bcce_core::call::attempt::Totals;
 use bcce_core::ledger::usage::{
@@ -19,9 +20,11 @@ use super::Ledger;
 use super::change::{Change, Write};
 use super::item::{Item, number, number_of, text, text_of};
 
-/// The prefixes of the counters of errors by name, and of the buckets of the two histograms. They are short, because
+/// The prefixes of the counters of errors by name, of what runs take of AWS, and of the buckets of the two histograms. They are short, because
 /// DynamoDB charges a write by the size of the item.
 const ERROR: &str = "error:";
+const PLATFORM: &str = "aws:";
+const PLATFORM_RUNS: &str = "aws_runs";
 const FIRST_TOKEN: &str = "f";
 const ANSWER: &str = "a";
 
@@ -79,7 +82,7 @@ fn changes(id: &str, counted: &ToCount) -> Vec<Change> {
         Change::adding_to(calls.key(id), calls_item(calls), calls_counters(&calls.usage))
     });
     let runs = counted.runs.iter().map(|runs| {
-        Change::adding_to(runs.key(id), allocation_item(&runs.allocation), run_counters(&runs.runs))
+        Change::adding_to(runs.key(id), allocation_item(&runs.allocation), run_counters(runs))
     });
     calls.chain(runs).collect()
 }
@@ -158,12 +161,22 @@ fn buckets(prefix: &str, histogram: &Histogram) -> impl Iterator<Item = (String,
     histogram.buckets().map(move |(bucket, times)| (format!("{prefix}{bucket}"), number(times)))
 }
 
-fn run_counters(runs: &RunCounts) -> Counters {
-    let counts =
-        [("succeeded", runs.succeeded), ("failed", runs.failed), ("cancelled", runs.cancelled)];
+fn run_counters(CountedRuns { runs, platform, platform_runs, .. }: &CountedRuns) -> Counters {
+    let counts = [
+        ("succeeded", runs.succeeded),
+        ("failed", runs.failed),
+        ("cancelled", runs.cancelled),
+        (PLATFORM_RUNS, *platform_runs),
+    ];
     let counts = counts.into_iter().filter(|(_, count)| *count > 0);
     let counts = counts.map(|(name, count)| (name.to_owned(), number(count)));
-    counts.chain(error_counters(&runs.errors)).collect()
+    let taken = platform.iter();
+    let taken = taken.map(|(charge, count)| (platform_name(charge), number(count)));
+    counts.chain(error_counters(&runs.errors)).chain(taken).collect()
+}
+
+fn platform_name(charge: Charge) -> String {
+    format!("{PLATFORM}{}", charge.name())
 }
 
 fn error_counters(
@@ -231,7 +244,10 @@ fn runs_of(day: Date, item: &Item) -> Option<CountedRuns> {
         cancelled: counter(item, "cancelled")?,
         errors: errors_of(item)?,
     };
-    Some(CountedRuns { allocation: allocation_of(item)?, day, runs })
+    let taken = Charge::ALL.map(|charge| Some((charge, counter(item, &platform_name(charge))?)));
+    let platform = taken.into_iter().collect::<Option<PlatformUse>>()?;
+    let platform_runs = counter(item, PLATFORM_RUNS)?;
+    Some(CountedRuns { allocation: allocation_of(item)?, day, runs, platform, platform_runs })
 }
 
 /// Reads a counter, which an item does not have if it is 0. Returns `None` if it is not a number.

@@ -7,10 +7,12 @@ use time::OffsetDateTime;
 
 use crate::base::error::{ErrorName, Fault};
 use crate::base::json::is_zero;
+use crate::base::platform::PlatformUse;
 use crate::base::target::Target;
 use crate::batch::bulk::{JobRecord, LONGEST_TIMEOUT};
 use crate::batch::item::Item;
 use crate::batch::message::Mode;
+use crate::batch::platform;
 use crate::batch::progress::{Halt, Tolerance};
 use crate::batch::reference::BatchRun;
 use crate::batch::source::Format;
@@ -152,6 +154,10 @@ pub struct Sums {
     pub totals: Totals,
     /// The number of items by error name.
     pub errors: BTreeMap<String, u64>,
+    /// What packed parts and the batch itself take of AWS besides models. Runs with executions of their own have it in
+    /// their manifests.
+    #[serde(default, skip_serializing_if = "PlatformUse::is_empty")]
+    pub platform: PlatformUse,
 }
 
 impl Sums {
@@ -165,7 +171,7 @@ impl Sums {
     pub fn uncollected(lines: u32) -> Self {
         let items = u64::from(lines);
         let counts = Counts { items, running: items, ..Counts::default() };
-        Self { counts, totals: Totals::unknown(), errors: BTreeMap::new() }
+        Self { counts, totals: Totals::unknown(), ..Self::default() }
     }
 
     /// Counts an item. `is_ours` is true if this batch attempt started its run.
@@ -191,6 +197,7 @@ impl Sums {
         for (name, count) in &other.errors {
             *self.errors.entry(name.clone()).or_default() += count;
         }
+        self.platform.add(&other.platform);
     }
 }
 
@@ -353,6 +360,10 @@ impl BatchManifest {
     pub fn seal(outcome: Outcome<'_>) -> Self {
         let (status, error) = judge(&outcome);
         let batch = outcome.batch;
+        let mut sums = outcome.sums;
+        if let Some(opened) = &outcome.opened {
+            sums.platform.add(&platform::of_batch(opened.bulk.is_some()));
+        }
         Self {
             version: 1,
             kind: Kind::Batch,
@@ -367,7 +378,7 @@ impl BatchManifest {
             ended_at: outcome.ended_at,
             opened: outcome.opened,
             bulk: outcome.bulk,
-            sums: outcome.sums,
+            sums,
             results: outcome.results,
             outputs: outcome.outputs,
             error,

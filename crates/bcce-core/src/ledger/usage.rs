@@ -12,6 +12,7 @@ use serde::Serialize;
 use time::{Date, UtcOffset};
 
 use crate::base::digest::sha256_hex;
+use crate::base::platform::PlatformUse;
 use crate::batch::packed::PartManifest;
 use crate::ledger::{ClosedRun, CountedPart, shard};
 use crate::run::manifest::{RunCounts, StepUsage, TaggedUsage};
@@ -45,6 +46,10 @@ pub struct CountedRuns {
     /// The day in UTC on which the runs ended, or on which their part of a batch was sealed.
     pub day: Date,
     pub runs: RunCounts,
+    /// What the runs took of AWS besides models.
+    pub platform: PlatformUse,
+    /// The number of runs whose manifests state what they took.
+    pub platform_runs: u64,
 }
 
 /// The counters of a day, as far as they can be read.
@@ -64,11 +69,24 @@ pub struct ToCount {
 }
 
 impl ToCount {
-    fn add(&mut self, allocation: Allocation, day: Date, usage: TaggedUsage) {
+    /// Adds runs. `platform` is what they took of AWS, if their manifest states it.
+    fn add(
+        &mut self,
+        allocation: Allocation,
+        day: Date,
+        usage: TaggedUsage,
+        platform: Option<PlatformUse>,
+    ) {
         let calls = usage.steps.into_iter();
         self.calls
             .extend(calls.map(|usage| CountedCalls { allocation: allocation.clone(), usage }));
-        self.runs.push(CountedRuns { allocation, day, runs: usage.runs });
+        self.runs.push(CountedRuns {
+            allocation,
+            day,
+            platform_runs: platform.as_ref().map_or(0, |_| usage.runs.all()),
+            platform: platform.unwrap_or_default(),
+            runs: usage.runs,
+        });
     }
 }
 
@@ -84,7 +102,8 @@ impl ClosedRun {
         };
         let mut counted = ToCount::default();
         let day = manifest.ended_at.to_offset(UtcOffset::UTC).date();
-        counted.add(allocation, day, TaggedUsage::of(manifest));
+        let platform = Some(manifest.platform.clone()).filter(|taken| !taken.is_empty());
+        counted.add(allocation, day, TaggedUsage::of(manifest), platform);
         counted
     }
 }
@@ -95,13 +114,18 @@ impl CountedPart {
         let manifest = &self.manifest;
         let day = manifest.ended_at.to_offset(UtcOffset::UTC).date();
         let mut counted = ToCount::default();
+        let mut first = 0;
         for usage in tagged(manifest).iter() {
+            let end = first + usage.runs.all();
+            let taken = &manifest.sums.platform;
+            let platform = (!taken.is_empty()).then(|| taken.share(first, end, manifest.runs));
+            first = end;
             let allocation = Allocation {
                 tenant: manifest.tenant.clone(),
                 workflow: manifest.workflow.clone(),
                 cost_tags: usage.cost_tags.clone(),
             };
-            counted.add(allocation, day, usage.clone());
+            counted.add(allocation, day, usage.clone(), platform);
         }
         counted
     }

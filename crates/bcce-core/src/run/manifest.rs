@@ -1,6 +1,7 @@
 //! The manifest: the sealed record of one run attempt, made from its artifacts.
 
 mod lost; // the calls that no artifact records
+pub mod platform; // what an execution takes of AWS besides models
 mod steps; // each step of the plan: status, items, usage, error
 mod tagged; // runs and usage by the tags that split costs
 #[cfg(test)]
@@ -14,6 +15,7 @@ use time::{Date, OffsetDateTime};
 
 use crate::base::error::Fault;
 use crate::base::json::is_zero;
+use crate::base::platform::PlatformUse;
 use crate::call::attempt::{Attempt, Totals};
 use crate::run::artifact::{ArtifactRef, FinishedStep, StepFailure, StepRecord};
 use crate::run::call_log::LoggedStep;
@@ -109,6 +111,10 @@ pub struct Manifest {
     pub usage_by_step: Vec<StepUsage>,
     pub prices_date: Option<Date>,
     pub policy_sha256: Option<String>,
+    /// What the run's execution takes of AWS besides models. Empty for a run of a packed batch: the manifest of its part
+    /// has it.
+    #[serde(default, skip_serializing_if = "PlatformUse::is_empty")]
+    pub platform: PlatformUse,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Fault>,
 }
@@ -142,6 +148,14 @@ pub struct Evidence<'a> {
 }
 
 impl Manifest {
+    /// Makes the manifest of a run that is over and had an execution of its own.
+    pub fn seal_execution(evidence: Evidence<'_>) -> Self {
+        let manifest = Self::seal(evidence.clone());
+        let usage_lines = manifest.usage_by_step.len() as u64;
+        let platform = evidence.platform(usage_lines, manifest.status == RunStatus::Failed);
+        Self { platform, ..manifest }
+    }
+
     /// Makes the manifest of a run that is over.
     pub fn seal(evidence: Evidence<'_>) -> Self {
         let lost = lost::of(&evidence);
@@ -184,6 +198,7 @@ impl Manifest {
             totals,
             prices_date: plan.map(|plan| plan.prices_date),
             policy_sha256: plan.map(|plan| plan.policy_sha256.clone()),
+            platform: PlatformUse::default(),
             truncated: steps.iter().map(|step| step.truncated).sum(),
             steps,
             error,

@@ -38,6 +38,8 @@ pub(super) struct PartRuns {
     pub ended: BTreeMap<u64, EndedRun>,
     /// The items that were refused when they were to be started.
     pub refused: BTreeMap<u64, Fault>,
+    /// The number of segments that were read.
+    pub segments: u64,
     /// The stored lines of runs that are not over.
     under_way: BTreeMap<u64, PackedRun>,
 }
@@ -65,6 +67,7 @@ impl PartRuns {
         let mut runs = Self::default();
         let segments = Segments::list(store, batch, part).await?;
         segments.read(store, |run| runs.add(run)).await?;
+        runs.segments = segments.count() as u64;
         if !owned.is_first {
             let calls = ledger.started_calls(&owned.part).await?;
             runs.close(ports, request, opened, calls, segments.next()).await?;

@@ -61,7 +61,8 @@ fn calls(step: &str) -> CountedCalls {
 fn runs() -> CountedRuns {
     let errors = [("Bcce.NoTarget".to_owned(), 2)].into();
     let runs = RunCounts { succeeded: 5, failed: 2, cancelled: 0, errors };
-    CountedRuns { allocation: allocation(), day: DAY, runs }
+    let platform = Charge::ALL.into_iter().zip(1..).collect();
+    CountedRuns { allocation: allocation(), day: DAY, runs, platform, platform_runs: 6 }
 }
 
 /// Returns the item that the first of `changes` creates.
