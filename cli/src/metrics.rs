@@ -80,7 +80,7 @@ pub struct Selected {
 }
 
 impl Selection {
-    /// Checks that the options select whole runs. What a run takes of AWS besides tokens is not known by call.
+    /// Checks that the options select whole runs: the use of AWS besides tokens is not known by call.
     ///
     /// # Errors
     /// An option groups or filters by a property that only calls have.
@@ -93,7 +93,7 @@ impl Selection {
             }
             None => return Ok(()),
         };
-        let advice = "nothing was read; AWS besides tokens is known by workflow, tenant, day and tag:<name> only";
+        let advice = "nothing was read; --platform needs runs: group and filter by workflow, tenant, day or tag:<name>";
         Err(Failure::usage(cause, advice))
     }
 

@@ -51,6 +51,11 @@ impl Sums {
         self.line.totals.known_cost()
     }
 
+    /// Returns the number of runs whose manifests do not state what they took of AWS.
+    pub fn runs_without_platform(&self) -> u64 {
+        self.runs.all().saturating_sub(self.platform_runs)
+    }
+
     /// Returns the sums as JSON. `have_runs` is true if the number of runs is known.
     pub fn json(&self, have_runs: bool) -> Value {
         let (line, detail) = (&self.line, &self.detail);

@@ -13,6 +13,7 @@ use time::Date;
 
 use crate::exit::{Failure, Outcome};
 use crate::figures;
+use crate::metrics::groups::Sums;
 use crate::metrics::table::{Row, Table};
 
 /// The price list that is used unless an option names another one.
@@ -83,12 +84,24 @@ impl PlatformPrices {
         taken.iter().map(|(charge, count)| self.cost(charge, count)).sum()
     }
 
-    /// Returns a use as JSON: the count of each kind and the whole cost.
-    pub fn json(&self, taken: &PlatformUse, runs: u64) -> Value {
+    /// Returns the cost of sums for a table. The cost of runs whose manifests do not state their use is unknown.
+    pub fn cell(&self, sums: &Sums) -> String {
+        let usd = figures::usd(self.total(&sums.platform));
+        match (sums.runs_without_platform(), sums.platform_runs) {
+            (0, _) => usd,
+            (_, 0) => "unknown".to_owned(),
+            _ => format!("{usd} + unknown"),
+        }
+    }
+
+    /// Returns sums as JSON: the count of each kind, and the cost if it is known for every run.
+    pub fn json(&self, sums: &Sums) -> Value {
+        let usd = self.total(&sums.platform).normalize();
         json!({
-            "runs": runs,
-            "usd": self.total(taken).normalize(),
-            "taken": taken,
+            "runs": sums.platform_runs,
+            "usd": (sums.runs_without_platform() == 0).then_some(usd),
+            "known_usd": usd,
+            "taken": sums.platform,
             "prices_date": self.date.to_string(),
         })
     }

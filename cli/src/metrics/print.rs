@@ -116,7 +116,9 @@ fn text(selected: &Selected, view: View, width: Option<usize>) -> Vec<Line> {
     }
     text.extend(notes::of(selected, &groups.total, view));
     if let Some(prices) = &selected.platform {
-        text.push(Vec::new());
+        if text.last().is_some_and(|last| !last.is_empty()) {
+            text.push(Vec::new());
+        }
         text.extend(platform(prices, &groups.total));
     }
     while text.last().is_some_and(Vec::is_empty) {
@@ -130,7 +132,8 @@ fn platform(prices: &PlatformPrices, total: &Sums) -> Vec<Line> {
     let mut lines = prices.table(&total.platform).lines(None);
     lines.push(Vec::new());
     let (usd, tokens) = (prices.total(&total.platform), total.cost());
-    if !tokens.is_zero() {
+    let without = total.runs_without_platform();
+    if !tokens.is_zero() && without == 0 {
         let text = format!(
             "This is {} of the known cost of tokens, at the prices of {} for AWS.",
             percent(share(usd, tokens)).trim_start(),
@@ -140,11 +143,14 @@ fn platform(prices: &PlatformPrices, total: &Sums) -> Vec<Line> {
     }
     let text = "Not included: logs, and the time of functions other than their wait for models.";
     lines.push(vec![span(Ink::Plain, text)]);
-    let without = total.runs.all() - total.platform_runs;
     if without > 0 {
-        let whose = if without == 1 { "manifest does" } else { "manifests do" };
+        let whose = if without == 1 {
+            "manifest does not state its"
+        } else {
+            "manifests do not state their"
+        };
         let runs = figures::plural(without as usize, "run");
-        let text = format!("Not included: {runs}, whose {whose} not state what AWS charged for.");
+        let text = format!("Not included: {runs}, whose {whose} use of AWS.");
         lines.push(vec![span(Ink::Yellow, text)]);
     }
     lines
@@ -223,7 +229,7 @@ impl Sorted {
                 figures::cost(totals),
                 percent(share(sums.cost(), self.total.cost())),
             ];
-            cells.extend(prices.map(|prices| figures::usd(prices.total(&sums.platform))));
+            cells.extend(prices.map(|prices| prices.cell(sums)));
             if self.before.is_some() {
                 let before = before.map(|before| &before.line.totals);
                 cells.push(before.map(figures::cost).unwrap_or_default());
@@ -299,7 +305,7 @@ fn sums_json(selected: &Selected) -> Value {
     let of = |sums: &Sums| {
         let mut json = sums.json(groups.now.have_runs);
         if let Some(prices) = &selected.platform {
-            json["platform"] = prices.json(&sums.platform, sums.platform_runs);
+            json["platform"] = prices.json(sums);
         }
         json
     };

@@ -23,8 +23,7 @@ use bcce_core::ports::{
     ReadAttempts, ReadStartedCalls, SignDigest, TakePart, VerifyDigest,
 };
 use bcce_core::run::artifact::ArtifactRef;
-use bcce_core::run::manifest::{Manifest, TaggedUsage, UsageLine, add_tagged, add_usage};
-use time::OffsetDateTime;
+use bcce_core::run::manifest::{TaggedUsage, UsageLine, add_tagged, add_usage};
 
 use crate::{Config, Ports, Request, Response, rejected};
 use before::Before;
@@ -50,8 +49,6 @@ struct Collected {
     progress: BatchProgress,
     usage_by_model: Vec<UsageLine>,
     usage_by_tags: Vec<TaggedUsage>,
-    /// The start of the first run and the end of the last one.
-    worked: Option<(OffsetDateTime, OffsetDateTime)>,
 }
 
 impl<S, L, K, C, M> Ports<S, L, K, C, M>
@@ -82,7 +79,7 @@ where
                 Some(runs) => {
                     let segments = runs.segments;
                     let mut collected = Box::pin(self.collect(batch, part, runs)).await?;
-                    let work = collected.work(opened.bulk.is_some(), segments);
+                    let work = collected.work(opened, segments);
                     collected.sums.platform = work.platform();
                     let outcome = self.store_part(request, collected).await?;
                     seal::seal(store, key, &subject, PartManifest::seal(outcome)).await?.manifest
@@ -201,17 +198,18 @@ impl Collected {
     }
 
     /// Returns the work of the part, from which follows what it takes of AWS.
-    fn work(&self, is_bulk: bool, segments: u64) -> PartWork {
-        let lines = self.usage_by_tags.iter().flat_map(|usage| &usage.steps);
-        let on_demand = lines.filter(|step| step.tier != Tier::Batch.name());
-        let worked = self.worked.map(|(first, last)| (last - first).whole_milliseconds());
+    fn work(&self, opened: &Opened, segments: u64) -> PartWork {
+        let steps = || self.usage_by_tags.iter().flat_map(|usage| &usage.steps);
+        let on_demand = steps().filter(|step| step.tier != Tier::Batch.name());
+        let answered: u64 = steps().map(|step| step.detail.answer.sum()).sum();
+        let at_a_time = opened.split.map_or(1, |split| split.calls).max(1);
         PartWork {
-            is_bulk,
+            is_bulk: opened.bulk.is_some(),
             runs: self.leaves.len() as u64,
             segments,
             calls: on_demand.map(|step| step.line.calls).sum(),
             counters: self.usage_by_tags.iter().map(|usage| usage.steps.len() as u64 + 1).sum(),
-            worked_ms: worked.and_then(|ms| ms.try_into().ok()).unwrap_or_default(),
+            waited_ms: answered / u64::from(at_a_time),
         }
     }
 
@@ -229,9 +227,6 @@ impl Collected {
             self.progress.count(&run.manifest);
             add_usage(&mut self.usage_by_model, &run.manifest.usage_by_model);
             add_tagged(&mut self.usage_by_tags, &run.manifest);
-            let Manifest { started_at, ended_at, .. } = run.manifest;
-            let (first, last) = self.worked.unwrap_or((started_at, ended_at));
-            self.worked = Some((first.min(started_at), last.max(ended_at)));
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bcce_core::base::error::Fault;
 use bcce_core::batch::Rate;
 use bcce_core::batch::packed::PartProgress;
+use bcce_core::batch::platform::KEEP_MS;
 use bcce_core::io::packed::lost;
 use bcce_core::io::step::TakeReports;
 use bcce_core::ports::{CallModel, Clock, GetObject, OpenSource, PutOnce, ReadLatencies};
@@ -15,7 +16,7 @@ use crate::KeepParts;
 use crate::work::Work;
 
 /// The time between two extensions of the ownership.
-const EVERY: Duration = Duration::from_secs(3);
+const EVERY: Duration = Duration::from_millis(KEEP_MS);
 /// The time from which waiting is left to the state machine.
 const LONG: Duration = Duration::from_secs(10);
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::metrics::samples::{days, selected};
+use bcce_core::ledger::usage::DayOfUsage;
 
 /// Returns what the command prints. `width` is that of a terminal, if the output is one.
 fn shown(selected: &Selected, view: View, width: Option<usize>) -> String {
@@ -64,8 +65,21 @@ fn runs_that_do_not_state_what_they_took_are_named() {
     let mut selected = with_platform(Dimension::Workflow);
     selected.days[0].runs[0].platform_runs -= 1;
     let text = shown(&selected, View::Cost, None);
-    let note = "Not included: 1 run, whose manifest does not state what AWS charged for.";
+    let note = "Not included: 1 run, whose manifest does not state its use of AWS.";
     assert!(text.contains(note), "{text}");
+    assert!(text.contains("$0.0012 + unknown\nreview "), "{text}");
+    assert!(
+        !text.contains("of the known cost of tokens"),
+        "a share of a part would mislead: {text}"
+    );
+    let json = Selected { form: Form::Json, ..selected.clone() };
+    let report: Value = serde_json::from_str(&written(&json)).unwrap();
+    let platform = &report["groups"][0]["platform"];
+    assert_eq!((&platform["usd"], &platform["known_usd"]), (&Value::Null, &json!("0.001216")));
+    // Without notes on tokens, one empty line precedes the table of AWS.
+    selected.days = vec![DayOfUsage { runs: selected.days.remove(0).runs, ..Default::default() }];
+    let text = shown(&selected, View::Cost, None);
+    assert!(text.contains("\n\nAWS without tokens") && !text.contains("\n\n\n"), "{text}");
 }
 
 #[test]

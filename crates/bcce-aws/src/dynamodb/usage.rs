@@ -20,8 +20,8 @@ use super::Ledger;
 use super::change::{Change, Write};
 use super::item::{Item, number, number_of, text, text_of};
 
-/// The prefixes of the counters of errors by name, of what runs take of AWS, and of the buckets of the two histograms. They are short, because
-/// DynamoDB charges a write by the size of the item.
+/// The prefixes of the counters of errors by name, of what runs take of AWS, and of the buckets of the two histograms.
+/// Those of buckets are short, because DynamoDB charges a write by the size of the item.
 const ERROR: &str = "error:";
 const PLATFORM: &str = "aws:";
 const PLATFORM_RUNS: &str = "aws_runs";
@@ -247,6 +247,9 @@ fn runs_of(day: Date, item: &Item) -> Option<CountedRuns> {
     let taken = Charge::ALL.map(|charge| Some((charge, counter(item, &platform_name(charge))?)));
     let platform = taken.into_iter().collect::<Option<PlatformUse>>()?;
     let platform_runs = counter(item, PLATFORM_RUNS)?;
+    if platform_runs > runs.all() {
+        return None;
+    }
     Some(CountedRuns { allocation: allocation_of(item)?, day, runs, platform, platform_runs })
 }
 

@@ -44,6 +44,12 @@ impl Histogram {
         self.0.values().sum()
     }
 
+    /// Returns the sum of the times in milliseconds. Its relative error is at most [`MAX_ERROR`].
+    pub fn sum(&self) -> u64 {
+        let times = self.0.iter().map(|(bucket, times)| middle(*bucket).saturating_mul(*times));
+        times.fold(0, u64::saturating_add)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -102,6 +108,14 @@ mod tests {
         let mut histogram = Histogram::default();
         times.into_iter().for_each(|time| histogram.record(time));
         histogram
+    }
+
+    #[test]
+    fn a_sum_is_within_the_stated_error() {
+        let times: Vec<u64> = (1..5_000).step_by(7).collect();
+        let (found, sum) = (of(times.iter().copied()).sum(), times.iter().sum::<u64>());
+        assert!((found as f64 / sum as f64 - 1.0).abs() <= MAX_ERROR, "{found} of {sum}");
+        assert_eq!((Histogram::default().sum(), of([u64::MAX, u64::MAX]).sum()), (0, u64::MAX));
     }
 
     #[test]

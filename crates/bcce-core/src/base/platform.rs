@@ -72,8 +72,16 @@ impl Charge {
 
 /// What a run or a part of a batch takes of AWS besides models. A kind that is not taken is missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(from = "BTreeMap<String, u64>")]
 pub struct PlatformUse(BTreeMap<Charge, u64>);
+
+/// Reads the kinds that this version knows. A manifest of a later version may have further ones.
+impl From<BTreeMap<String, u64>> for PlatformUse {
+    fn from(counts: BTreeMap<String, u64>) -> Self {
+        let count = |charge: Charge| Some((charge, *counts.get(charge.name())?));
+        Charge::ALL.into_iter().filter_map(count).collect()
+    }
+}
 
 impl PlatformUse {
     /// Adds `count` of a kind.
@@ -88,8 +96,8 @@ impl PlatformUse {
         other.iter().for_each(|(charge, count)| self.take(charge, count));
     }
 
-    /// Returns the share that the runs from `first` on have, up to but without `end`, of a use by `all` runs. The shares
-    /// of all runs add up to the use.
+    /// Returns the share that the runs from `first` on have, up to but without `end`, of a use by `all` runs. The
+    /// shares of all runs add up to the use.
     pub fn share(&self, first: u64, end: u64, all: u64) -> Self {
         let until = |count: u64, run: u64| count * run / all.max(1);
         self.iter()
@@ -153,5 +161,7 @@ mod tests {
         used.add(&[(Charge::S3Reads, 3), (Charge::S3Writes, 1)].into_iter().collect());
         assert_eq!((used.count(Charge::S3Reads), used.count(Charge::Signatures)), (5, 0));
         assert_eq!(serde_json::to_string(&used).unwrap(), r#"{"s3_writes":1,"s3_reads":5}"#);
+        let later = r#"{"s3_writes":1,"s3_reads":5,"moon_shots":1}"#;
+        assert_eq!(serde_json::from_str::<PlatformUse>(later).unwrap(), used);
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! The counts were measured on the local stack with batches of one and two parts, and `make lean` compares them. Those
 //! that depend on timing are upper limits: each call has a record of its own, and each decision reads the breakers. The
-//! polls of a bulk job, tasks that Step Functions tried again, logs, and the time of functions other than run-part are
-//! not included.
+//! polls of a bulk job, the sample of its leftovers, tasks that Step Functions tried again, logs, and the time of
+//! functions other than run-part's wait for models are not included.
 
 use crate::base::platform::{Charge, PlatformUse};
 use crate::run::manifest::platform::{EVENTS_OF_OBJECT, REQUESTS_OF_MESSAGE};
@@ -11,8 +11,11 @@ use crate::run::manifest::platform::{EVENTS_OF_OBJECT, REQUESTS_OF_MESSAGE};
 /// The memory of the function run-part in the template, in MB.
 pub const RUN_PART_MEMORY_MB: u64 = 512;
 
-/// The time between two looks of run-part at the orders to its part, in milliseconds.
-const LOOK_MS: u64 = 3_000;
+/// The time after which run-part extends its ownership of a part, records the progress and reads the orders of others,
+/// each time anew, in milliseconds.
+pub const KEEP_MS: u64 = 3_000;
+/// The time for which a call of run-part works at most, in milliseconds.
+const LONGEST_MS: u64 = 840_000;
 
 /// The work of a packed part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,8 +28,9 @@ pub struct PartWork {
     pub calls: u64,
     /// The number of the ledger's usage counters that the part adds to.
     pub counters: u64,
-    /// The time from the start of the first run to the end of the last one, in milliseconds.
-    pub worked_ms: u64,
+    /// The time for which run-part waited for these calls, in milliseconds: the sum of the calls' times, divided by the
+    /// number of calls that it makes at a time.
+    pub waited_ms: u64,
 }
 
 impl PartWork {
@@ -34,16 +38,16 @@ impl PartWork {
     pub fn platform(&self) -> PlatformUse {
         let fixed = if self.is_bulk { &BULK_PART } else { &PART };
         let mut taken = fixed.taken(self.segments, self.segments);
-        // A function waits for calls, and for no job.
-        if !self.is_bulk {
-            taken.take(Charge::GbMilliseconds, self.worked_ms * RUN_PART_MEMORY_MB / 1_024);
-        }
-        // The function renews its lease, reports its progress and looks for orders.
-        let looks = if self.is_bulk { 0 } else { 1 + self.worked_ms / LOOK_MS };
+        // A part on demand has one call of run-part at least. In bulk mode, only leftovers have one.
+        let rounds = self.waited_ms / LONGEST_MS + u64::from(self.is_bulk && self.calls > 0);
+        taken.take(Charge::Transitions, 3 * rounds);
+        taken.take(Charge::FunctionCalls, rounds);
+        taken.take(Charge::GbMilliseconds, self.waited_ms * RUN_PART_MEMORY_MB / 1_024);
+        let kept = if self.calls > 0 { 1 + self.waited_ms / KEEP_MS } else { 0 };
         // The place of each run, the record of each call, the counters in a transaction, and what is done once.
         let written = self.runs + self.calls + 2 * self.counters + 9;
-        taken.take(Charge::WriteUnits, written + 2 * looks);
-        taken.take(Charge::HalfReadUnits, 2 + 8 * self.calls + looks);
+        taken.take(Charge::WriteUnits, written + 2 * kept);
+        taken.take(Charge::HalfReadUnits, 2 + 8 * self.calls + kept);
         taken
     }
 }
@@ -56,7 +60,7 @@ pub fn of_part_of_executions() -> PlatformUse {
     taken
 }
 
-/// Returns what is done once for a batch: it is accepted, opened, closed and told.
+/// Returns what is done once for a batch: it is accepted, opened and closed, and its notification is sent.
 pub fn of_batch(is_bulk: bool) -> PlatformUse {
     let fixed = if is_bulk { &BULK_BATCH } else { &BATCH };
     let mut taken = fixed.taken(0, 0);
@@ -154,7 +158,7 @@ mod tests {
             segments: 2,
             calls: 10,
             counters: 2,
-            worked_ms: 3_000,
+            waited_ms: 4_000,
             ..PartWork::default()
         };
         let taken = work.platform();
@@ -162,10 +166,22 @@ mod tests {
         // Seven objects and two segments, and three listings.
         assert_eq!((count(Charge::S3Writes), count(Charge::ObjectEvents)), (12, 36));
         assert_eq!(count(Charge::WriteUnits), 10 + 10 + 4 + 9 + 2 * 2);
-        assert_eq!(count(Charge::GbMilliseconds), 1_500);
-        let bulk = PartWork { is_bulk: true, calls: 0, ..work }.platform();
-        assert_eq!(bulk.count(Charge::GbMilliseconds), 0, "no function waits for a job");
-        assert_eq!(bulk.count(Charge::WriteUnits), 10 + 4 + 9);
+        assert_eq!(count(Charge::GbMilliseconds), 2_000);
+        assert_eq!((count(Charge::Transitions), count(Charge::FunctionCalls)), (5, 2));
+        let long = PartWork { waited_ms: 2 * LONGEST_MS, ..work }.platform();
+        assert_eq!((long.count(Charge::Transitions), long.count(Charge::FunctionCalls)), (11, 4));
+    }
+
+    #[test]
+    fn the_leftovers_of_a_bulk_part_take_a_call_of_run_part_in_addition() {
+        let bulk = PartWork { is_bulk: true, runs: 10, counters: 2, ..PartWork::default() };
+        let taken = bulk.platform();
+        assert_eq!(taken.count(Charge::GbMilliseconds), 0, "no function waits for a job");
+        assert_eq!(taken.count(Charge::WriteUnits), 10 + 4 + 9);
+        let leftovers = PartWork { calls: 3, waited_ms: 600, ..bulk }.platform();
+        let more = |charge| leftovers.count(charge) - taken.count(charge);
+        assert_eq!((more(Charge::Transitions), more(Charge::FunctionCalls)), (3, 1));
+        assert_eq!((more(Charge::WriteUnits), more(Charge::GbMilliseconds)), (3 + 2, 300));
     }
 
     #[test]

@@ -2,20 +2,24 @@
 //! with the requests that the local stack counts.
 //!
 //! It includes what follows the seal and is the same for every run: the counters, the notification, and the finalize
-//! machine after a failure. It does not include tasks that Step Functions tried again, logs, and the time of functions
-//! other than invoke's wait for the model.
+//! machine after a failure. It does not include tasks that Step Functions tried again, logs, steps that were under way
+//! when an execution was stopped, and the time of functions other than invoke's wait for the model.
+
+use std::collections::BTreeSet;
 
 use crate::base::error::ErrorName;
 use crate::base::platform::{Charge, PlatformUse};
+use crate::call::attempt::Attempt;
 use crate::failover::decision::Next;
 use crate::run::artifact::StepRecord;
 use crate::run::manifest::Evidence;
-use crate::run::plan::Plan;
+use crate::run::plan::{Plan, Wave};
 
 /// The memory of the function invoke in the template, in MB.
 pub const INVOKE_MEMORY_MB: u64 = 512;
 
-/// The events of an object: it is created; later its version expires, which makes a delete marker, and both are removed.
+/// The events of an object: it is created; later its version expires, which makes a delete marker, and both are
+/// removed.
 pub const EVENTS_OF_OBJECT: u64 = 4;
 /// A message is sent, received and deleted.
 pub const REQUESTS_OF_MESSAGE: u64 = 3;
@@ -37,40 +41,51 @@ impl Evidence<'_> {
     /// usage, and `has_failed` is true if the execution fails after the seal.
     pub(super) fn platform(&self, usage_lines: u64, has_failed: bool) -> PlatformUse {
         let own = |record: &&StepRecord| record.attempt_no == self.run.attempt_no;
-        let records: Vec<&StepRecord> = self.records().filter(own).collect();
-        let steps = records.len() as u64;
+        let (records, before): (Vec<&StepRecord>, Vec<&StepRecord>) = self.records().partition(own);
+        let (steps, before) = (records.len() as u64, before.len() as u64);
         let rounds = Rounds::of(&records);
-        let waves = self.plan.map_or(0, |plan| waves(plan, &records));
+        let waves = self.plan.map_or(1, |plan| waves(plan, self.records()));
         let needs = self.plan.map_or(0, |plan| previous_results(plan, &records));
         let waited: u64 = self.paid().map(|(_, attempt)| attempt.latency_ms).sum();
-        let reported =
-            self.paid().filter(|(_, attempt)| attempt.error.is_some_and(ErrorName::fails_over));
-        let reported = reported.count() as u64;
+        let fails_over = |attempt: &Attempt| attempt.error.is_some_and(ErrorName::fails_over);
+        let reported = self.paid().filter(|(_, attempt)| fails_over(attempt)).count() as u64;
+        let is_item = self.run.batch.is_some();
         // The request, the plan, the manifest with its signature, and what each step has stored.
-        let objects = 3 + u64::from(self.plan.is_some()) + steps;
-        let s3_reads = 4 + 2 * rounds.calls + steps + needs;
-        // PersistArtifact, EmitMetrics, ShouldNotify? and Notify; or the finalize machine, which does the same.
-        let end = if self.ending.is_some() { 10 } else { 4 + u64::from(has_failed) };
+        let planned = u64::from(self.plan.is_some());
+        let objects = 3 + planned + steps;
+        // A step that an earlier run attempt has finished has its answer read by invoke, and by persist-artifact.
+        let s3_reads = 4 + 2 * rounds.calls + steps + needs + 3 * before;
+        // A call of invoke looks for a stored answer first, and persist-artifact for the plan of a refused run. There
+        // is nothing to decrypt.
+        let in_vain = rounds.calls + 1 - planned;
+        // PersistArtifact, EmitMetrics, ShouldNotify? and what follows. The finalize machine does the same in more
+        // states.
+        let end = match (&self.ending, has_failed) {
+            (Some(_), _) => 10 + u64::from(!is_item),
+            (None, true) => 4 + u64::from(!is_item),
+            (None, false) => 4,
+        };
+        let of_steps = steps + rounds.transitions + 5 * before;
         let mut taken: PlatformUse = [
-            (Charge::Transitions, 1 + 2 * waves + steps + rounds.transitions + end),
-            (Charge::FunctionCalls, 4 + rounds.decisions + rounds.calls),
+            (Charge::Transitions, 1 + 2 * waves + of_steps + end),
+            (Charge::FunctionCalls, 4 + rounds.decisions + rounds.calls + 2 * before),
             (Charge::GbMilliseconds, waited * INVOKE_MEMORY_MB / 1_024),
             (Charge::S3Writes, objects + 1),
             (Charge::S3Reads, s3_reads),
-            // A call of invoke looks for a stored answer first, and there is none to decrypt.
-            (Charge::KmsRequests, objects + s3_reads - rounds.calls),
+            (Charge::KmsRequests, objects + s3_reads - in_vain),
             (Charge::Signatures, 1),
-            // A failed call is reported to the breaker of its target.
-            (Charge::WriteUnits, 9 + rounds.calls + 2 * usage_lines + 2 * reported),
-            (Charge::HalfReadUnits, 4 + 8 * rounds.decisions + 2 * reported),
+            // A refused run takes two units less, as was measured. A failed call is reported to the breaker of its
+            // target.
+            (Charge::WriteUnits, 7 + 2 * planned + rounds.calls + 2 * usage_lines + 2 * reported),
+            (Charge::HalfReadUnits, 4 + 8 * (rounds.decisions + before) + 2 * reported),
             (Charge::ObjectEvents, EVENTS_OF_OBJECT * objects),
         ]
         .into_iter()
         .collect();
-        if self.run.batch.is_some() {
-            // The three states of the batch's Map iteration. The function open-item does what dispatch does for a run, and
+        if is_item {
+            // The states of the batch's Map iteration. The function open-item does what dispatch does for a run, and
             // reads the batch and its part for that. No notification is sent.
-            taken.take(Charge::Transitions, 3);
+            taken.take(Charge::Transitions, if has_failed { 5 } else { 3 });
             taken.take(Charge::S3Reads, 5);
             taken.take(Charge::KmsRequests, 5);
         } else {
@@ -111,10 +126,11 @@ impl Rounds {
     }
 }
 
-/// Returns the number of waves with step executions of this run attempt.
-fn waves(plan: &Plan, records: &[&StepRecord]) -> u64 {
-    let has = |step: &str| records.iter().any(|record| record.step_id == step);
-    plan.waves.iter().filter(|wave| wave.steps.iter().any(|step| has(&step.step))).count() as u64
+/// Returns the number of waves with step executions.
+fn waves<'a>(plan: &Plan, records: impl Iterator<Item = &'a StepRecord>) -> u64 {
+    let steps: BTreeSet<&str> = records.map(|record| record.step_id.as_str()).collect();
+    let has_run = |wave: &&Wave| wave.steps.iter().any(|step| steps.contains(step.step.as_str()));
+    plan.waves.iter().filter(has_run).count() as u64
 }
 
 /// Returns the number of previous results that the step executions have read.
