@@ -24,7 +24,7 @@ pub enum Kind {
     CacheWrite1h,
 }
 
-/// What tokens with the same rate have in common.
+/// The properties that tokens with the same rate have in common.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     pub day: Date,

@@ -1,4 +1,4 @@
-//! What usage can be grouped by and filtered by.
+//! The dimensions that usage is grouped by, and the filters.
 
 use std::collections::BTreeMap;
 

@@ -16,7 +16,7 @@ use crate::metrics::period::Period;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sums {
     pub runs: RunCounts,
-    /// What runs took of AWS besides models, and the number of these runs.
+    /// The use of AWS besides models, and the number of runs that state theirs.
     pub platform: PlatformUse,
     pub platform_runs: u64,
     pub line: UsageLine,

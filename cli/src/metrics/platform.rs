@@ -1,4 +1,4 @@
-//! What AWS charges for runs besides tokens: the price list, and the lines below a table of costs.
+//! The cost of AWS besides tokens: the price list, and the table of what was used.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -11,7 +11,7 @@ use super::report::Line;
 use super::usage_type::{UsageType, region};
 use super::{Amount, Amounts, Key};
 
-/// What tells the calls of the stack from those of others.
+/// The principals and accounts whose calls are those of the stack.
 #[derive(Clone, Debug)]
 pub struct Own {
     /// The account of the stack.

@@ -45,7 +45,7 @@ pub enum Reason {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Difference {
     pub reason: Reason,
-    /// What it concerns: a day, region and model, a principal or a usage type.
+    /// The subject: a day, region and model, a principal or a usage type.
     pub about: String,
     /// The cost in the bill minus that in the ledger, in USD.
     pub usd: Decimal,
@@ -121,8 +121,8 @@ pub fn of(bill: &Bill, counted: &Counted, regional_factor: Decimal) -> Differenc
     differences
 }
 
-/// Explains tokens that the ledger has under one key and the bill under a key that differs in one property. Keys with the
-/// same number of tokens come first: another key may have more tokens for another reason.
+/// Explains tokens that the ledger has under one key and the bill under a key that differs in one property. Keys with
+/// the same number of tokens come first: another key may have more tokens for another reason.
 fn moves(sides: &mut BTreeMap<Key, Sides>, found: &mut BTreeMap<(Reason, String), Decimal>) {
     let mut pairs = pairs(sides);
     let is_exact = |(from, to, _): &(Key, Key, Reason)| -sides[from].excess() == sides[to].excess();

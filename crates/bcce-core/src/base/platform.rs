@@ -1,4 +1,4 @@
-//! What a run takes of AWS besides models: the kinds that AWS charges for, with a count of each.
+//! The use of AWS besides models: the kinds that AWS charges for, with a count of each.
 
 use std::collections::BTreeMap;
 
@@ -70,7 +70,7 @@ impl Charge {
     }
 }
 
-/// What a run or a part of a batch takes of AWS besides models. A kind that is not taken is missing.
+/// The use that a run or a part of a batch makes of AWS besides models. A kind that is not taken is missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "BTreeMap<String, u64>")]
 pub struct PlatformUse(BTreeMap<Charge, u64>);

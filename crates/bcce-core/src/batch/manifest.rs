@@ -154,8 +154,8 @@ pub struct Sums {
     pub totals: Totals,
     /// The number of items by error name.
     pub errors: BTreeMap<String, u64>,
-    /// What packed parts and the batch itself take of AWS besides models. Runs with executions of their own have it in
-    /// their manifests.
+    /// The use of AWS besides models by the parts and by the batch itself. The manifests of runs with executions of
+    /// their own have that of these runs.
     #[serde(default, skip_serializing_if = "PlatformUse::is_empty")]
     pub platform: PlatformUse,
 }

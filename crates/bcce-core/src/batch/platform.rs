@@ -1,4 +1,4 @@
-//! What a batch takes of AWS besides models: its parts, and what is done once for a batch.
+//! The use of AWS besides models by a batch: by its parts, and by what is done once for a batch.
 //!
 //! The counts were measured on the local stack with batches of one and two parts, and `make lean` compares them. Those
 //! that depend on timing are upper limits: each call has a record of its own, and each decision reads the breakers. The

@@ -1,4 +1,4 @@
-//! What an execution of a run takes of AWS besides models, as far as its evidence shows it. `make lean` compares this
+//! The use of AWS besides models by an execution of a run, as far as its evidence shows it. `make lean` compares this
 //! with the requests that the local stack counts.
 //!
 //! It includes what follows the seal and is the same for every run: the counters, the notification, and the finalize
