@@ -177,8 +177,8 @@ async fn a_run_takes_what_the_docs_and_its_manifest_say() {
         // that were read are kept for a moment.
         let calls = if mode == "bulk" { 0.0 } else { items as f64 };
         let limits = [
-            ("s3_reads", 4.0),
-            ("kms_requests", 4.0),
+            ("s3_reads", 8.0),
+            ("kms_requests", 8.0),
             ("write_units", 4.0 + calls),
             ("half_read_units", 4.0 + 8.0 * calls),
         ];

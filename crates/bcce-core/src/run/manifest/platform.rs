@@ -84,10 +84,11 @@ impl Evidence<'_> {
         .collect();
         if is_item {
             // The states of the batch's Map iteration. The function open-item does what dispatch does for a run, and
-            // reads the batch and its part for that. No notification is sent.
+            // reads the batch, its part and its documents for that, unless its process has read them for another item. No
+            // notification is sent.
             taken.take(Charge::Transitions, if has_failed { 5 } else { 3 });
-            taken.take(Charge::S3Reads, 5);
-            taken.take(Charge::KmsRequests, 5);
+            taken.take(Charge::S3Reads, 6);
+            taken.take(Charge::KmsRequests, 6);
         } else {
             taken.take(Charge::SnsMessages, 1);
             taken.take(Charge::SqsRequests, REQUESTS_OF_MESSAGE);
