@@ -14,7 +14,8 @@ use time::Date;
 use crate::exit::{Failure, Outcome};
 use crate::figures;
 use crate::metrics::groups::Sums;
-use crate::metrics::table::{Row, Table};
+use crate::metrics::table::{Row, Table, percent, share};
+use crate::paint::{Ink, Line, span};
 
 /// The price list that is used unless an option names another one.
 const LIST: &str = include_str!("../../../infra/config/platform_prices.yaml");
@@ -107,7 +108,7 @@ impl PlatformPrices {
     }
 
     /// Returns the table of a use: the count, price and cost of each kind, the dearest first.
-    pub fn table(&self, taken: &PlatformUse) -> Table {
+    fn table(&self, taken: &PlatformUse) -> Table {
         let mut charges: Vec<(Charge, u64)> = taken.iter().collect();
         charges.sort_by_key(|(charge, count)| std::cmp::Reverse(self.cost(*charge, *count)));
         let row = |(charge, count): (Charge, u64)| {
@@ -124,6 +125,36 @@ impl PlatformPrices {
         rows.push(Row::plain(total).bold());
         let headings = ["AWS without tokens", "count", "per million", "cost"].map(str::to_owned);
         Table { headings: headings.into(), texts: 1, rows }
+    }
+
+    /// Returns the lines below a table of costs: the table of what was used, and what it does not include.
+    pub fn lines(&self, total: &Sums) -> Vec<Line> {
+        let mut lines = self.table(&total.platform).lines(None);
+        lines.push(Vec::new());
+        let (usd, tokens) = (self.total(&total.platform), total.cost());
+        let without = total.runs_without_platform();
+        if !tokens.is_zero() && without == 0 {
+            let text = format!(
+                "This is {} of the known cost of tokens, at the prices of {} for AWS.",
+                percent(share(usd, tokens)).trim_start(),
+                self.date
+            );
+            lines.push(vec![span(Ink::Plain, text)]);
+        }
+        let text =
+            "Not included: logs, and the time of functions other than their wait for models.";
+        lines.push(vec![span(Ink::Plain, text)]);
+        if without > 0 {
+            let whose = if without == 1 {
+                "manifest does not state its"
+            } else {
+                "manifests do not state their"
+            };
+            let runs = figures::plural(without as usize, "run");
+            let text = format!("Not included: {runs}, whose {whose} use of AWS.");
+            lines.push(vec![span(Ink::Yellow, text)]);
+        }
+        lines
     }
 }
 

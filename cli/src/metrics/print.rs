@@ -119,41 +119,12 @@ fn text(selected: &Selected, view: View, width: Option<usize>) -> Vec<Line> {
         if text.last().is_some_and(|last| !last.is_empty()) {
             text.push(Vec::new());
         }
-        text.extend(platform(prices, &groups.total));
+        text.extend(prices.lines(&groups.total));
     }
     while text.last().is_some_and(Vec::is_empty) {
         text.pop();
     }
     text
-}
-
-/// Returns the lines about what AWS charges besides tokens.
-fn platform(prices: &PlatformPrices, total: &Sums) -> Vec<Line> {
-    let mut lines = prices.table(&total.platform).lines(None);
-    lines.push(Vec::new());
-    let (usd, tokens) = (prices.total(&total.platform), total.cost());
-    let without = total.runs_without_platform();
-    if !tokens.is_zero() && without == 0 {
-        let text = format!(
-            "This is {} of the known cost of tokens, at the prices of {} for AWS.",
-            percent(share(usd, tokens)).trim_start(),
-            prices.date
-        );
-        lines.push(vec![span(Ink::Plain, text)]);
-    }
-    let text = "Not included: logs, and the time of functions other than their wait for models.";
-    lines.push(vec![span(Ink::Plain, text)]);
-    if without > 0 {
-        let whose = if without == 1 {
-            "manifest does not state its"
-        } else {
-            "manifests do not state their"
-        };
-        let runs = figures::plural(without as usize, "run");
-        let text = format!("Not included: {runs}, whose {whose} use of AWS.");
-        lines.push(vec![span(Ink::Yellow, text)]);
-    }
-    lines
 }
 
 fn per_day(selected: &Selected) -> Line {

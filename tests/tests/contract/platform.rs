@@ -1,4 +1,4 @@
-//! What manifests state that a run takes of AWS depends on the memory of two functions in the template.
+//! Contract between the template and manifests: the memory of the two functions whose time manifests state.
 
 use bcce_core::batch::platform::RUN_PART_MEMORY_MB;
 use bcce_core::run::manifest::platform::INVOKE_MEMORY_MB;

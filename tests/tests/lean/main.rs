@@ -45,7 +45,7 @@ async fn run(stack: &Stack, workflow: &str, inputs: &Value, status: &str) -> Run
     run
 }
 
-/// What the meter counted, by its names.
+/// The counts of the meter, by its names.
 type Counted = BTreeMap<String, f64>;
 
 /// Returns what a run takes, by the names of the meter, and what the manifests of the runs say.

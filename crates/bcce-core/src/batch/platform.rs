@@ -71,7 +71,7 @@ pub fn of_batch(is_bulk: bool) -> PlatformUse {
     taken
 }
 
-/// What is the same for each part, or for each batch.
+/// The counts that are the same for each part, or for each batch.
 struct Fixed {
     transitions: u64,
     function_calls: u64,

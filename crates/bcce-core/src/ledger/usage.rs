@@ -46,7 +46,7 @@ pub struct CountedRuns {
     /// The day in UTC on which the runs ended, or on which their part of a batch was sealed.
     pub day: Date,
     pub runs: RunCounts,
-    /// What the runs took of AWS besides models.
+    /// The use of AWS besides models by these runs.
     pub platform: PlatformUse,
     /// The number of runs whose manifests state what they took.
     pub platform_runs: u64,

@@ -111,7 +111,7 @@ pub struct Manifest {
     pub usage_by_step: Vec<StepUsage>,
     pub prices_date: Option<Date>,
     pub policy_sha256: Option<String>,
-    /// What the run's execution takes of AWS besides models. Empty for a run of a packed batch: the manifest of its
+    /// The use of AWS besides models by the run's execution. Empty for a run of a packed batch: the manifest of its
     /// part has it.
     #[serde(default, skip_serializing_if = "PlatformUse::is_empty")]
     pub platform: PlatformUse,

@@ -24,7 +24,7 @@ pub const EVENTS_OF_OBJECT: u64 = 4;
 /// A message is sent, received and deleted.
 pub const REQUESTS_OF_MESSAGE: u64 = 3;
 
-/// What the finalize machine takes after an execution that has sealed its run and failed: it finds that nothing is left
+/// The use by the finalize machine after an execution that has sealed its run and failed: it finds that nothing is left
 /// to do.
 const FINALIZED: [(Charge, u64); 7] = [
     (Charge::Transitions, 10),
@@ -84,8 +84,8 @@ impl Evidence<'_> {
         .collect();
         if is_item {
             // The states of the batch's Map iteration. The function open-item does what dispatch does for a run, and
-            // reads the batch, its part and its documents for that, unless its process has read them for another item. No
-            // notification is sent.
+            // reads the batch, its part and its documents for that, unless its process has read them for another item.
+            // No notification is sent.
             taken.take(Charge::Transitions, if has_failed { 5 } else { 3 });
             taken.take(Charge::S3Reads, 6);
             taken.take(Charge::KmsRequests, 6);

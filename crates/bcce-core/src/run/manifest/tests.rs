@@ -1,9 +1,11 @@
 use super::*;
 use crate::base::error::ErrorName;
+use crate::base::platform::Charge;
 use crate::base::usage::Usage;
 use crate::call::attempt::AttemptOutcome;
 use crate::call::attempt::tests::failed;
 use crate::config::policy::Policy;
+use crate::failover::decision::{Decision, Next};
 use crate::run::artifact::{StepRecord, StepStatus};
 use crate::run::ids::{RunRef, StepRef};
 use crate::run::plan::tests::of;
@@ -48,16 +50,25 @@ fn seal(
     failures: Vec<StepFailure>,
     fault: Option<Fault>,
 ) -> Manifest {
+    seal_with(run, answers, fault, |evidence| Manifest::seal(Evidence { failures, ..evidence }))
+}
+
+fn seal_with(
+    run: &Run,
+    answers: Vec<StepRecord>,
+    fault: Option<Fault>,
+    seal: impl FnOnce(Evidence<'_>) -> Manifest,
+) -> Manifest {
     let plan = crate::run::plan::tests::plan(
         json!({ "workflow": "code-review", "inputs": { "diff": "+x" } }),
         Policy::default(),
     );
-    Manifest::seal(Evidence {
+    seal(Evidence {
         run,
         plan: Some(&plan.unwrap()),
         artifacts: vec![],
         answers: answers.into_iter().map(whole).collect(),
-        failures,
+        failures: vec![],
         broken: vec![],
         logged_calls: vec![],
         fault,
@@ -247,4 +258,47 @@ fn answers_that_were_cut_are_reported_by_step_and_in_all() {
     assert_eq!((json.get("truncated"), json["steps"][0].get("truncated")), (None, None));
     let notification = serde_json::to_value(manifest.notification("k", "s")).unwrap();
     assert_eq!(notification.get("truncated"), None, "a zero is left out");
+}
+
+/// Seals a run with one step, and returns its count of a kind.
+fn taken(run: &Run, record: StepRecord, charge: Charge) -> u64 {
+    let fault = Some(Fault::internal("stopped here"));
+    let manifest = seal_with(run, vec![record], fault, Manifest::seal_execution);
+    manifest.platform.count(charge)
+}
+
+#[test]
+fn a_step_that_an_earlier_attempt_finished_passes_through_the_machine_again() {
+    let own = |charge| taken(&run(2), step_record("summarise", 2), charge);
+    let before = |charge| taken(&run(2), step_record("summarise", 1), charge);
+    // Without a decision, an own step has StepEnded only. The other one has five states, and two calls of functions.
+    assert_eq!(before(Charge::Transitions) - own(Charge::Transitions), 5 - 1);
+    assert_eq!(before(Charge::FunctionCalls) - own(Charge::FunctionCalls), 2);
+    // Its answer is not stored again.
+    assert_eq!(own(Charge::S3Writes) - before(Charge::S3Writes), 1);
+    assert_eq!(before(Charge::GbMilliseconds), 0, "an earlier attempt waited for it");
+}
+
+#[test]
+fn a_wait_takes_three_states_and_a_round_of_calls_four() {
+    let with = |next: Vec<Next>| {
+        let decision = |next| Decision {
+            at: datetime!(2026-11-01 12:00 UTC),
+            because: vec![],
+            candidates: vec![],
+            probe: None,
+            watched: vec![],
+            next,
+        };
+        let decisions = next.into_iter().map(decision).collect();
+        let record = StepRecord { decisions, ..step_record("summarise", 1) };
+        move |charge| taken(&run(1), record.clone(), charge)
+    };
+    let round = with(vec![Next::Targets(vec![])]);
+    let waited = with(vec![Next::WaitS(3), Next::Targets(vec![])]);
+    assert_eq!(waited(Charge::Transitions) - round(Charge::Transitions), 3);
+    assert_eq!(waited(Charge::FunctionCalls) - round(Charge::FunctionCalls), 1);
+    let two = with(vec![Next::Targets(vec![]), Next::Targets(vec![])]);
+    assert_eq!(two(Charge::Transitions) - round(Charge::Transitions), 4);
+    assert_eq!(two(Charge::FunctionCalls) - round(Charge::FunctionCalls), 2);
 }
