@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use bcce_core::base::error::Problem;
 use bcce_core::config::directory;
 use bcce_core::config::directory::Finding;
+use bcce_core::config::profiles::Profiles;
 use time::Date;
 
 use crate::exit::{Exit, Failure, Outcome};
@@ -33,13 +34,15 @@ pub fn checked(directory: &Path, today: Date, exit: Exit, then: &str) -> Outcome
         Failure::usage(format!("{} cannot be read: {error}", directory.display()), then)
     })?;
     let findings = read.findings(today);
-    if findings.is_empty() {
-        return Ok(read.texts);
-    }
+    if findings.is_empty() { Ok(read.texts) } else { Err(faulty(directory, &findings, exit, then)) }
+}
+
+/// Returns the failure for a directory whose files have faults.
+pub fn faulty(directory: &Path, findings: &[Finding], exit: Exit, then: &str) -> Failure {
     let lines: String = findings.iter().map(|finding| listed(&finding.to_string())).collect();
     let count = figures::plural(findings.len(), "fault");
     let what = format!("{} has {count}:{lines}", directory.display());
-    Err(Failure { exit, what, then: then.to_owned() })
+    Failure { exit, what, then: then.to_owned() }
 }
 
 /// Prints warnings to standard error. A warning is not part of the result and does not fail the command.
@@ -103,7 +106,7 @@ impl Read {
             problem: Problem { field: "document".into(), cause: cause.clone() },
         });
         // A file that could not be read is not reported as missing as well.
-        let more = directory::check(&self.texts, today);
+        let more = directory::check(&self.texts, today, &Profiles::default());
         unread
             .chain(more.into_iter().filter(|finding| !self.unread.contains_key(&finding.file)))
             .collect()

@@ -8,6 +8,7 @@ use bcce_core::base::error::Fault;
 use bcce_core::config::directory;
 use bcce_core::config::directory::{DOCUMENTS, FOLDERS, document_name};
 use bcce_core::config::documents::{Pointer, fits_parameter, parameter_name};
+use bcce_core::config::profiles::Profiles;
 use bcce_core::io::reader;
 use bcce_core::ports::{GetObject, GetParameters, ListParameters};
 use futures::future::try_join_all;
@@ -142,7 +143,7 @@ fn state(file: &str, text: &str, kept: Option<Kept>) -> State {
 fn fault(file: &str, text: &str) -> Option<String> {
     // The day matters only for checks between documents, so any day will do.
     let alone = Texts::from([(file.to_owned(), text.to_owned())]);
-    let findings = directory::check(&alone, Date::MAX);
+    let findings = directory::check(&alone, Date::MAX, &Profiles::default());
     let own = findings.iter().filter(|finding| finding.file == file);
     let causes: Vec<String> = own.map(|finding| finding.problem.to_string()).collect();
     (!causes.is_empty()).then(|| causes.join("; "))
@@ -158,16 +159,27 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Returns the entry of a document. Workflows and webhooks are always stored in S3, because SSM refuses `{{ }}` and
-    /// one rule for both is simpler.
-    pub fn of(bucket: &str, document: &Document) -> Self {
-        let Document { name, text, .. } = document;
-        if fits_parameter(text) && DOCUMENTS.contains(&name.as_str()) {
-            return Self { value: text.clone(), key: None };
+    /// Returns the entry of the document `name`. Workflows and webhooks are always stored in S3, because SSM refuses
+    /// `{{ }}` and one rule for both is simpler.
+    pub fn of(bucket: &str, name: &str, text: &str) -> Self {
+        if fits_parameter(text) && !FOLDERS.iter().any(|folder| name.starts_with(folder)) {
+            return Self { value: text.to_owned(), key: None };
         }
         let key = format!("config/{name}/{}.yaml", sha256_hex(text.as_bytes()));
         let pointer = Pointer::to(bucket, &key, text.as_bytes());
         Self { value: serde_json::to_string(&pointer).unwrap_or_default(), key: Some(key) }
+    }
+
+    /// Writes the object first and then the parameter in one write. So a pointer always has its object, and a run that
+    /// is planned meanwhile uses either the old document or the new one.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: the bucket or SSM cannot be reached.
+    pub async fn put(&self, stack: &Stack, parameter: &str, text: &str) -> Result<(), Fault> {
+        if let Some(key) = &self.key {
+            stack.store.put_document(key, text.as_bytes()).await?;
+        }
+        stack.parameters.put(parameter, &self.value).await
     }
 }
 

@@ -15,6 +15,7 @@ mod letters; // reads and selects dead letters
 mod metrics; // usage and costs of a period
 mod packed; // the attempts of a run that a batch packed
 mod paint; // colored lines
+mod profiles; // describes the inference profiles of a configuration
 mod reconcile; // compares the ledger with the bill
 mod references; // builds references from records of the ledger
 mod run; // a run: its state and its display

@@ -7,6 +7,7 @@ use bcce_core::config::breakers::BreakerSettings;
 use bcce_core::config::models::RouteTarget;
 use bcce_core::config::policy::Policy;
 use bcce_core::config::pricing::{Price, PriceRows};
+use bcce_core::config::profiles::Profiles;
 use bcce_core::config::routing::{Routing, Strategy, Timeouts};
 use bcce_core::config::template::CacheTtl;
 use bcce_core::failover::route::{Cached, Expected, Route};
@@ -139,6 +140,7 @@ pub fn route(strategy: Strategy) -> Route {
     Route {
         targets: targets.collect(),
         policy: Policy::default(),
+        profiles: Profiles::default(),
         routing: Routing { strategy, timeouts, ..Routing::default() },
         rounds: 5,
         patience: Some(timeouts),

@@ -6,12 +6,14 @@ use bcce_core::call::grammars::{Grammar, grammars};
 use bcce_core::config::directory::warnings;
 use bcce_core::config::models::Models;
 use bcce_core::config::policy::Policy;
+use bcce_core::config::profiles::Profiles;
 use bcce_core::config::template::Template;
 use bcce_core::document::from_yaml;
 
 use crate::directory::{Texts, checked, print_warnings};
 use crate::documents::{Comparison, Document, Entry, State};
 use crate::exit::{Exit, Failure, Outcome};
+use crate::profiles;
 use crate::secrets;
 use crate::stack::Stack;
 use crate::warm::warm;
@@ -33,29 +35,48 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let files = checked(&args.directory, world.now().date(), Exit::Usage, then)?;
     print_warnings(warnings(&files, world.now().date()));
     let stack = Stack::find(world).await?;
+    let described = profiles::describe_all(&stack, world, &files).await?;
+    described.check(&args.directory, &files, world.now().date(), then)?;
+    print_warnings(&described.notes);
     let comparison = Comparison::of(&stack, &files).await?;
     let (mut written, all) = (0, comparison.differing());
+    // First with the profiles of the old documents and of the new ones, because runs are planned meanwhile.
+    described.put_all(&stack).await?;
     // If the output cannot be written, the push continues, so that the stack never has half of a change.
     let mut printed = Ok(());
     for document in &comparison.documents {
-        let entry = Entry::of(&stack.outputs.artifact_bucket, document);
+        let entry = Entry::of(&stack.outputs.artifact_bucket, &document.name, &document.text);
         if document.differs() {
-            let put = put(&stack, document, &entry).await;
+            let put = entry.put(&stack, &document.parameter, &document.text).await;
             put.map_err(|fault| broken_off(fault, written, all))?;
             written += 1;
         }
         printed = printed.and_then(|()| writeln!(out, "{}", line(document, &entry)));
     }
+    described.put(&stack).await.map_err(|fault| broken_off(fault, written, all))?;
     printed?;
+    if let Some(line) = described.line(&stack.environment) {
+        writeln!(out, "{line}")?;
+    }
     for line in left(&comparison, &args.directory) {
         writeln!(out, "{line}")?;
     }
     print_warnings(secrets::missing(&stack, &files).await);
-    if args.warm { warm_all(&stack, world, &files, out).await } else { Ok(Exit::Done) }
+    if args.warm {
+        warm_all(&stack, world, &files, &described.profiles, out).await
+    } else {
+        Ok(Exit::Done)
+    }
 }
 
 /// Lets Bedrock compile all schemas. The documents were checked before, so one that cannot be parsed is skipped.
-async fn warm_all(stack: &Stack, world: &World, files: &Texts, out: &mut dyn Write) -> Outcome {
+async fn warm_all(
+    stack: &Stack,
+    world: &World,
+    files: &Texts,
+    profiles: &Profiles,
+    out: &mut dyn Write,
+) -> Outcome {
     let read = |file: &str| files.get(file).map(String::as_str).unwrap_or_default();
     let models = from_yaml::<Models>(read("models.yaml")).value;
     let policy = from_yaml::<Policy>(read("policy.yaml")).value;
@@ -63,18 +84,11 @@ async fn warm_all(stack: &Stack, world: &World, files: &Texts, out: &mut dyn Wri
     let workflows = files.iter().filter(|(file, _)| file.starts_with("workflows/"));
     let templates: Vec<Template> =
         workflows.filter_map(|(_, text)| from_yaml(text).value).collect();
-    let grammars: Vec<Grammar<'_>> =
-        templates.iter().flat_map(|template| grammars(template, &models, &policy)).collect();
+    let grammars: Vec<Grammar<'_>> = templates
+        .iter()
+        .flat_map(|template| grammars(template, &models, &policy, profiles))
+        .collect();
     warm(stack, world, &grammars, out).await
-}
-
-/// Writes the object first and then the parameter in one write. So a pointer always has its object, and a run that is
-/// planned meanwhile uses either the old document or the new one.
-async fn put(stack: &Stack, document: &Document, entry: &Entry) -> Result<(), Fault> {
-    if let Some(key) = &entry.key {
-        stack.store.put_document(key, document.text.as_bytes()).await?;
-    }
-    stack.parameters.put(&document.parameter, &entry.value).await
 }
 
 /// Returns the failure of an interrupted push, with the number of documents that were written.
@@ -122,7 +136,7 @@ mod tests {
         ];
         for (name, state, expected) in table {
             let document = document(name, "version: 1", state);
-            let line = line(&document, &Entry::of("b", &document));
+            let line = line(&document, &Entry::of("b", &document.name, &document.text));
             assert!(line.starts_with(expected), "{line}");
         }
     }

@@ -17,7 +17,7 @@ pub fn document(name: &str, text: &str, state: State) -> Document {
 
 #[test]
 fn a_small_document_is_kept_inline_and_a_large_one_pointed_to() {
-    let entry = |name, text| Entry::of("b", &document(name, text, State::New));
+    let entry = |name, text| Entry::of("b", name, text);
     let small = entry("policy", "version: 1\n");
     assert_eq!((small.value.as_str(), small.key), ("version: 1\n", None));
     let large = entry("prices", &"#".repeat(5_000));
@@ -28,7 +28,7 @@ fn a_small_document_is_kept_inline_and_a_large_one_pointed_to() {
 
 #[test]
 fn a_workflow_is_always_pointed_to() {
-    let entry = Entry::of("b", &document("workflows/explain", "version: 1\n", State::New));
+    let entry = Entry::of("b", "workflows/explain", "version: 1\n");
     assert!(entry.key.is_some_and(|key| key.starts_with("config/workflows/explain/")));
 }
 

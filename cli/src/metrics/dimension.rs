@@ -75,7 +75,7 @@ impl Dimension {
         let usage = &calls.usage;
         match self {
             Self::Step => usage.step.clone(),
-            Self::Model => base_model(&usage.line.model_id).to_owned(),
+            Self::Model => base_model(usage.line.resolved_id()).to_owned(),
             Self::Region => usage.line.region.clone(),
             Self::Target => format!("{} {}", usage.line.region, usage.line.model_id),
             Self::Tier => usage.tier.clone(),
@@ -155,7 +155,7 @@ impl Filters {
     pub fn want_calls(&self, calls: &CountedCalls) -> bool {
         let line = &calls.usage.line;
         let is_model =
-            |wanted: &String| *wanted == line.model_id || wanted == base_model(&line.model_id);
+            |wanted: &String| *wanted == line.model_id || wanted == base_model(line.resolved_id());
         self.want(&calls.allocation)
             && has(&self.step, &calls.usage.step)
             && has(&self.region, &line.region)

@@ -85,7 +85,7 @@ fn unpriced(selected: &Selected) -> BTreeMap<String, u64> {
     let mut unpriced = BTreeMap::new();
     for calls in selected.calls().filter(|calls| selected.filters.want_calls(calls)) {
         let (line, tier) = (&calls.usage.line, &calls.usage.tier);
-        let mut model = base_model(&line.model_id).to_owned();
+        let mut model = base_model(line.resolved_id()).to_owned();
         if !["default", "batch"].contains(&tier.as_str()) {
             model = format!("{model} (tier {tier})");
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bcce_core::base::usage::Usage;
 use bcce_core::config::pricing::{PriceRow, Prices, Tier};
+use bcce_core::config::profiles::GLOBAL;
 use bcce_core::ledger::usage::DayOfUsage;
 use bcce_core::run::manifest::StepUsage;
 use rust_decimal::Decimal;
@@ -42,14 +43,14 @@ impl Counted {
 
     fn add(&mut self, usage: &StepUsage, prices: &Prices) {
         let line = &usage.line;
-        let Some(model) = ModelName::parse(&line.model_id) else { return };
+        let Some(model) = ModelName::parse(line.resolved_id()) else { return };
         if line.unknown_calls > 0 {
             let place = (usage.day, line.region.clone(), model.clone());
             let unknown = self.unknown.entry(place).or_default();
             unknown.lost += line.lost_calls;
             unknown.cut_off += line.unknown_calls - line.lost_calls;
         }
-        let rows = prices.of(&line.model_id);
+        let rows = prices.of(line.resolved_id());
         let row = rows.as_ref().and_then(|rows| rows.on(usage.day));
         let parts = parts(&line.totals.known_usage());
         let shares =
@@ -67,7 +68,7 @@ impl Counted {
                 region: line.region.clone(),
                 model: model.clone(),
                 tier: usage.tier.clone(),
-                is_global: line.model_id.starts_with("global."),
+                is_global: line.resolved_id().starts_with(GLOBAL),
                 is_long: usage.long_prompt,
                 kind,
             };

@@ -1,7 +1,6 @@
 //! Starts, finds, reads and stops bulk jobs through Bedrock's control plane.
 
 use aws_sdk_bedrock::Client;
-use aws_sdk_bedrock::config::Builder;
 use aws_sdk_bedrock::error::SdkError;
 use aws_sdk_bedrock::operation::get_model_invocation_job::GetModelInvocationJobOutput;
 use aws_sdk_bedrock::types::{
@@ -19,6 +18,7 @@ use bcce_core::batch::bulk::{Job, JobStart, JobStatus, NewJob, Records};
 use bcce_core::ports::{FindJob, ReadJob, StartJob, StopJob};
 use time::OffsetDateTime;
 
+use crate::control::client;
 use crate::fault::internal;
 
 /// The errors that a repeated call would receive again.
@@ -43,13 +43,7 @@ impl Jobs {
     /// stack.
     pub fn new(config: &SdkConfig, endpoint: Option<&str>) -> Self {
         let region = config.region().map(ToString::to_string).unwrap_or_default();
-        let mut builder = Builder::from(config);
-        // Set here and not in the shared configuration, where the endpoint of the environment would take precedence.
-        if let Some(endpoint) = endpoint {
-            // The SDK refuses a client that is given an endpoint and FIPS.
-            builder = builder.endpoint_url(endpoint.replace("{region}", &region)).use_fips(false);
-        }
-        Self { client: Client::from_conf(builder.build()) }
+        Self { client: client(config, &region, endpoint) }
     }
 }
 

@@ -6,6 +6,8 @@ pub mod bedrock; // CallModel, through ConverseStream with our own timeouts
 pub mod bulk; // StartJob, FindJob, ReadJob, StopJob
 #[cfg(feature = "chain")]
 pub mod chain; // the SDK's default credential chain, for the CLI
+#[cfg(feature = "control")]
+pub mod control; // DescribeProfile, through Bedrock's control plane
 mod clock; // the system's clock
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb; // the ledger: records of runs and batches, progress, slots, the call log

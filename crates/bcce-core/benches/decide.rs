@@ -8,6 +8,7 @@ use bcce_core::base::target::Target;
 use bcce_core::config::models::RouteTarget;
 use bcce_core::config::policy::Policy;
 use bcce_core::config::pricing::{Price, PriceRows};
+use bcce_core::config::profiles::Profiles;
 use bcce_core::config::routing::{Routing, Strategy};
 use bcce_core::config::template::CacheTtl;
 use bcce_core::failover::breaker::Breaker;
@@ -51,6 +52,7 @@ fn route(targets: usize, strategy: Strategy) -> Route {
             allowed_models: vec!["anthropic.claude-*".to_owned()],
             ..Policy::default()
         },
+        profiles: Profiles::default(),
         routing: Routing { strategy, attempts: 100, ..Routing::default() },
         rounds: 5,
         patience: None,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bcce_core::batch::{BatchRequest, BatchSpec, Intake, RowReader, StoredBatch};
 use bcce_core::config::configuration::Configuration;
 use bcce_core::config::policy::Policy;
+use bcce_core::config::profiles::Profiles;
 use bcce_core::config::routing::Routing;
 use bcce_core::document::{Document, from_yaml};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -38,6 +39,7 @@ fn rows(criterion: &mut Criterion) {
         routing: Routing::default(),
         policy: Policy::default(),
         policy_sha256: String::new(),
+        profiles: Profiles::default(),
         prices: read(PRICES),
     };
     let text = "A breaker opens on evidence. ".repeat(35); // a kilobyte

@@ -9,6 +9,7 @@ pub mod models; // aliases, targets, the settings that a model accepts
 pub mod output; // a step's `output`
 pub mod policy; // the rules of the platform team
 pub mod pricing; // the price file and the cost of a call
+pub mod profiles; // the inference profiles of targets
 pub mod residency; // the regions that an inference profile may reach
 pub mod routing; // strategies, retries, timeouts
 pub mod template; // a workflow definition

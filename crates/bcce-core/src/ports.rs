@@ -7,7 +7,7 @@
 
 mod executions; // executions of the state machines
 mod messages; // queues and the notifications topic
-mod models; // calls of models, and bulk jobs
+mod models; // calls of models, descriptions of profiles, and bulk jobs
 mod objects; // objects of the stack's bucket, and of any other
 mod parameters; // SSM parameters
 mod parts; // parts of packed batches in the ledger

@@ -11,6 +11,7 @@ use bcce_core::batch::{BatchRequest, StoredBatch};
 use bcce_core::call::model::{Blame, CallFailure, CallReport, ModelAnswer, ModelCall, Served};
 use bcce_core::config::configuration::Configuration;
 use bcce_core::config::policy::Policy;
+use bcce_core::config::profiles::Profiles;
 use bcce_core::config::routing::Routing;
 use bcce_core::document::{Document, from_yaml};
 use bcce_core::fakes::{MemoryHealth, MemoryLedger, MemorySources, MemoryStore};
@@ -209,6 +210,7 @@ fn configuration(template: &str) -> Configuration {
         routing,
         policy: Policy::default(),
         policy_sha256: "p".into(),
+        profiles: Profiles::default(),
         prices: read(PRICES),
     }
 }

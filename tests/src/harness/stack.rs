@@ -288,6 +288,16 @@ pub fn all_calls() -> Vec<Value> {
     serde_json::from_str(&body).unwrap()
 }
 
+/// Creates an application inference profile of a system-defined one and returns its ARN.
+pub fn create_profile(region: &str, source: &str) -> String {
+    let url = format!("{}/{region}/inference-profiles", output("SCRIPTED_MODEL_URL"));
+    let source = format!("arn:aws:bedrock:{region}:000000000000:inference-profile/{source}");
+    let body = json!({ "inferenceProfileName": "test", "modelSource": { "copyFrom": source } });
+    let mut answer = ureq::post(url).send(body.to_string()).unwrap();
+    let answer: Value = serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap();
+    answer["inferenceProfileArn"].as_str().unwrap().to_owned()
+}
+
 /// Releases the answers that a script holds under this name: `@model *: held(<name>)`.
 pub fn release(hold: &str) {
     let url = format!("{}/__release?hold={hold}", output("SCRIPTED_MODEL_URL"));

@@ -20,6 +20,7 @@
 //! - [`message`] and [`stream`]: a completion as the JSON of Converse and as the events of ConverseStream
 //! - [`frame`]: an event in its binary encoding
 //! - [`jobs`]: batch inference, which handles each record as a call
+//! - [`profiles`]: inference profiles, of Bedrock's control plane
 //! - [`outcome`]: the `@bulk` lines, which set the outcome of a record in a bulk job
 //! - [`reply`]: a reply as an HTTP response, including broken ones
 
@@ -36,6 +37,7 @@ mod message;
 mod model;
 mod outcome;
 mod path;
+mod profiles;
 mod prompt;
 mod reply;
 mod script;

@@ -10,12 +10,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
-use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::jobs::Jobs;
 use super::model::Model;
 use super::path::{JobOperation, Operation, percent_decode};
+use super::profiles::Profiles;
 use super::reply::{Body, Broken, Refusal, Reply, whole};
 
 /// The largest body, in bytes. It exceeds Bedrock's limit, so that a limit that a test reaches is the product's.
@@ -23,10 +23,11 @@ const MAX_BODY_BYTES: usize = 32 << 20;
 
 /// Serves connections and never returns. A failed connection affects only its client.
 pub async fn serve(listener: TcpListener, model: Arc<Model>, jobs: Arc<Jobs>) {
+    let control = Arc::new(ControlPlane { jobs, profiles: Profiles::default() });
     loop {
         match listener.accept().await {
             Ok((connection, peer)) => {
-                tokio::spawn(attend(connection, peer, model.clone(), jobs.clone()));
+                tokio::spawn(attend(connection, peer, model.clone(), control.clone()));
             }
             // The likely cause is a lack of file descriptors. Open connections will free some.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -34,18 +35,29 @@ pub async fn serve(listener: TcpListener, model: Arc<Model>, jobs: Arc<Jobs>) {
     }
 }
 
-async fn attend(connection: TcpStream, peer: SocketAddr, model: Arc<Model>, jobs: Arc<Jobs>) {
+/// Bedrock's control plane, as far as it is played.
+struct ControlPlane {
+    jobs: Arc<Jobs>,
+    profiles: Profiles,
+}
+
+async fn attend(
+    connection: TcpStream,
+    peer: SocketAddr,
+    model: Arc<Model>,
+    control: Arc<ControlPlane>,
+) {
     // Without this option, small frames would wait for the client's delayed acknowledgement. An error means that the
     // client has disconnected, which serving the connection detects.
     let _ = connection.set_nodelay(true);
-    let service = service_fn(|request| receive(model.clone(), jobs.clone(), peer, request));
+    let service = service_fn(|request| receive(model.clone(), control.clone(), peer, request));
     // The server breaks connections on purpose, so the result is ignored.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
 }
 
 async fn receive(
     model: Arc<Model>,
-    jobs: Arc<Jobs>,
+    control: Arc<ControlPlane>,
     peer: SocketAddr,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Broken> {
@@ -58,28 +70,32 @@ async fn receive(
     };
     let (path, query) = (parts.uri.path(), parts.uri.query());
     let whole = parts.uri.path_and_query().map_or(path, |whole| whole.as_str());
-    if let Some(answer) = of_jobs(&jobs, parts.method.as_str(), whole, &body).await {
+    if let Some(answer) = control.answer(parts.method.as_str(), whole, &body).await {
         return answer;
     }
     respond(&model, Some(peer), &parts.method, path, query, &body).await
 }
 
-/// Answers a request about bulk jobs. Returns `None` for any other request.
-async fn of_jobs(
-    jobs: &Jobs,
-    method: &str,
-    path: &str,
-    body: &[u8],
-) -> Option<Result<Response<Body>, Broken>> {
-    let json = |value: Value| Ok(whole("application/json", value.to_string()));
-    if (method, path) == ("GET", "/__jobs") {
-        return Some(json(jobs.to_json()));
+impl ControlPlane {
+    /// Answers a request to the control plane. Returns `None` for any other request.
+    async fn answer(
+        &self,
+        method: &str,
+        path: &str,
+        body: &[u8],
+    ) -> Option<Result<Response<Body>, Broken>> {
+        let answer = if (method, path) == ("GET", "/__jobs") {
+            Ok(self.jobs.to_json())
+        } else if let Some(answer) = self.profiles.answer(method, path, body) {
+            answer
+        } else {
+            self.jobs.answer(&JobOperation::parse(method, path)?, body).await
+        };
+        Some(match answer {
+            Ok(value) => Ok(whole("application/json", value.to_string())),
+            Err(refusal) => Reply::Refused(refusal).into_response(None, Arc::default()).await,
+        })
     }
-    let operation = JobOperation::parse(method, path)?;
-    Some(match jobs.answer(&operation, body).await {
-        Ok(value) => json(value),
-        Err(refusal) => Reply::Refused(refusal).into_response(None, Arc::default()).await,
-    })
 }
 
 async fn respond(
@@ -117,6 +133,8 @@ fn asked_for(name: &str, query: Option<&str>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
     use crate::scripted_model::frame::tests::decode;
     use crate::scripted_model::prompt::tests::body;

@@ -41,6 +41,9 @@ pub struct Call {
 
 impl Call {
     pub fn model(&self) -> &str {
+        if self.model_id == super::mix::profile() {
+            return "anthropic.claude-haiku-5-5";
+        }
         self.model_id.strip_prefix("us.").unwrap()
     }
 

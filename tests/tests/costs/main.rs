@@ -159,6 +159,7 @@ fn is_a_mix(runs: usize, calls: &[Call]) {
     let values = |name: fn(&Call) -> String| expected(calls, name).len();
     assert_eq!(values(|call| call.tenant.clone()), 2);
     assert!(values(|call| call.workflow.clone()) >= 3);
+    has("an application inference profile", &|call| call.model_id == mix::profile());
     has("cache reads", &|call| call.tokens.is_some_and(|tokens| tokens[2] > 0));
     has("5-minute cache writes", &|call| call.tokens.is_some_and(|tokens| tokens[3] > 0));
     has("1-hour cache writes", &|call| call.tokens.is_some_and(|tokens| tokens[4] > 0));

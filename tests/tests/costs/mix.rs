@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use bcce_core::batch::BatchRef;
 use bcce_tests::harness::cli::{ROOT, bcce};
-use bcce_tests::harness::stack::{RunRef, Stack, output};
+use bcce_tests::harness::stack::{RunRef, Stack, create_profile, output};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
@@ -92,13 +92,27 @@ fn prices(shipped: &str) -> String {
     format!("{before}  anthropic.claude-sonnet-5-5:{sonnet}")
 }
 
-/// Pushes the configuration of `dev` with a cost tag, with a price that changes today, and with the workflow `verdict`.
+/// Returns the ARN of the application inference profile that calls Haiku 5.5 from us-east-1.
+pub fn profile() -> &'static str {
+    static ARN: LazyLock<String> =
+        LazyLock::new(|| create_profile("us-east-1", "us.anthropic.claude-haiku-5-5"));
+    &ARN
+}
+
+/// Pushes the configuration of `dev` with a cost tag, with a price that changes today, with the workflow `verdict`, and
+/// with an application inference profile as the first target of `haiku`.
 fn push_configuration() {
     let (shipped, pushed) =
         (Path::new(ROOT).join("infra/config/dev"), Path::new(ROOT).join(".local/costs/config"));
     let _ = fs::remove_dir_all(&pushed);
     fs::create_dir_all(pushed.join("workflows")).unwrap();
-    let files = ["models.yaml", "policy.yaml", "prices.yaml", "routing.yaml"];
+    let models = fs::read_to_string(shipped.join("models.yaml")).unwrap();
+    let (first, own) =
+        ("model_id: us.anthropic.claude-haiku-5-5", format!("model_id: \"{}\"", profile()));
+    assert!(models.contains(first));
+    let models = models.replacen(first, &own, 1);
+    fs::write(pushed.join("models.yaml"), models).unwrap();
+    let files = ["policy.yaml", "prices.yaml", "routing.yaml"];
     let workflows = ["explain", "code-review"].map(|name| format!("workflows/{name}.yaml"));
     for file in files.map(str::to_owned).into_iter().chain(workflows) {
         fs::copy(shipped.join(&file), pushed.join(&file)).unwrap();
@@ -111,6 +125,11 @@ fn push_configuration() {
     fs::write(pushed.join("workflows/verdict.yaml"), VERDICT).unwrap();
     let (code, text) = bcce("dev", &["config", "push", pushed.to_str().unwrap()]);
     assert_eq!(code, 0, "{text}");
+    assert!(
+        text.contains("new        /bcce/dev/profiles")
+            || text.contains("changed    /bcce/dev/profiles"),
+        "{text}"
+    );
 }
 
 async fn send(

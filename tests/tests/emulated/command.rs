@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use aws_sdk_ssm::types::ParameterType;
 use bcce_tests::harness::cli::{ROOT, bcce};
-use bcce_tests::harness::stack::{RunRef, Stack, all_calls, calls, fresh, output};
+use bcce_tests::harness::stack::{RunRef, Stack, all_calls, calls, create_profile, fresh, output};
 use serde_json::{Value, json};
 
 /// Makes a directory with the configuration of this repository and one workflow. The workflow has the unique name
@@ -53,7 +53,12 @@ async fn a_push_makes_the_changes_of_the_diff_and_repairs_broken_documents() {
     let workflow = format!("/bcce/{name}/workflows/{name}");
 
     check("diff", 1, &["unchanged  0 documents", &format!("new        {workflow}"), "5 documents"]);
-    check("push", 0, &[&format!("new        {workflow} -> config/workflows/{name}/")]);
+    let profiles = format!("/bcce/{name}/profiles, 12 profiles");
+    let new = [
+        format!("new        {workflow} -> config/workflows/{name}/"),
+        format!("new        {profiles}"),
+    ];
+    check("push", 0, &new.each_ref().map(String::as_str));
     check("diff", 0, &["unchanged  5 documents"]);
 
     let routing = directory.join("routing.yaml");
@@ -69,7 +74,16 @@ async fn a_push_makes_the_changes_of_the_diff_and_repairs_broken_documents() {
     put_parameter(&stack, &format!("/bcce/{name}/workflows/other"), r#"{"uri": "s3://x"}"#).await;
     #[rustfmt::skip]
     check("diff", 1, &[&format!("broken     {workflow}: uri: there is no config/"), "policy: version: must be a whole number", "/workflows/other, which is not in"]);
-    check("push", 0, &["changed    ", &format!("repaired   {workflow}"), "left       "]);
+    check(
+        "push",
+        0,
+        &[
+            "changed    ",
+            &format!("repaired   {workflow}"),
+            &format!("unchanged  {profiles}"),
+            "left       ",
+        ],
+    );
     check("diff", 0, &["unchanged  5 documents", "left       "]);
 
     std::fs::write(directory.join("prices.yaml"), b"\xff").unwrap();
@@ -78,6 +92,53 @@ async fn a_push_makes_the_changes_of_the_diff_and_repairs_broken_documents() {
     check("diff", 2, &wrong);
     check("push", 2, &wrong);
     check("validate", 1, &wrong);
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+/// A push resolves the ARN of an application inference profile. It refuses an ARN that Bedrock does not know, and writes
+/// nothing then.
+#[tokio::test]
+async fn a_push_resolves_application_inference_profiles_or_writes_nothing() {
+    let stack = Stack::connect().await;
+    let name = fresh("profiles");
+    let of_dev = parameter(&stack, "/bcce/dev/stack").await;
+    put_parameter(&stack, &format!("/bcce/{name}/stack"), &of_dev).await;
+    let directory = configuration(&name);
+    let models = std::fs::read_to_string(directory.join("models.yaml")).unwrap();
+    let push = |id: &str| {
+        let first = "model_id: us.anthropic.claude-haiku-5-5";
+        let own = models.replacen(first, &format!("model_id: \"{id}\""), 1);
+        std::fs::write(directory.join("models.yaml"), own).unwrap();
+        bcce(&name, &["config", "push", directory.to_str().unwrap()])
+    };
+    let known = create_profile("us-east-1", "us.anthropic.claude-haiku-5-5");
+    let unknown = known.replace("profile/", "profile/none");
+
+    let (code, text) = push(&unknown);
+    let cause = format!(
+        "models.yaml: models.haiku.targets[0]: {unknown} in us-east-1 cannot be called: Bedrock knows no such profile there"
+    );
+    assert!(code == 2 && text.contains(&cause), "{code} {text}");
+    let written = stack.ssm.get_parameters_by_path().path(format!("/bcce/{name}"));
+    let written = written.send().await.unwrap().parameters.unwrap();
+    assert_eq!(written.len(), 1, "only the stack: {written:?}");
+
+    let (code, text) = push(&known);
+    assert_eq!(code, 0, "{text}");
+    let document: Value =
+        serde_json::from_str(&parameter(&stack, &format!("/bcce/{name}/profiles")).await).unwrap();
+    let profiles = document["profiles"].as_array().unwrap();
+    let found = profiles.iter().find(|profile| profile["id"] == known.as_str()).unwrap();
+    let expected = json!({
+        "region": "us-east-1", "id": known, "model": "anthropic.claude-haiku-5-5",
+        "regions": ["us-east-1", "us-east-2", "us-west-2"],
+    });
+    assert_eq!(*found, expected);
+
+    // The descriptions of profiles that are no longer named are removed.
+    let (code, text) = push("us.anthropic.claude-haiku-5-5");
+    assert!(code == 0 && text.contains("changed    "), "{text}");
+    assert!(!parameter(&stack, &format!("/bcce/{name}/profiles")).await.contains(&known));
     std::fs::remove_dir_all(directory).unwrap();
 }
 

@@ -172,9 +172,9 @@ async fn warm_schemas(
     configuration: &Configuration,
     model: Option<&str>,
 ) -> Outcome {
-    let Configuration { template, models, policy, .. } = configuration;
+    let Configuration { template, models, policy, profiles, .. } = configuration;
     let template = with_model(template, model);
-    let grammars = grammars(&template, models, policy);
+    let grammars = grammars(&template, models, policy, profiles);
     // If a schema cannot be compiled now, the first run that needs it makes Bedrock compile it.
     warm(stack, world, &grammars, &mut crate::terminal::errors()).await
 }

@@ -6,6 +6,7 @@ use bcce_core::config::models::Models;
 use bcce_core::config::pricing::catalog::Catalog;
 use bcce_core::config::pricing::import::{Change, compare};
 use bcce_core::config::pricing::{Price, PriceRow, Prices};
+use bcce_core::config::profiles::region_of_profile;
 use bcce_core::config::residency::base_model;
 use bcce_core::document::{Document, from_yaml};
 use time::Date;
@@ -69,7 +70,9 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
 /// Returns the models that `models.yaml` calls and those that have a price, without the prefixes of profiles.
 fn known(models: &Models, prices: &Prices) -> BTreeSet<String> {
     let called = models.models.values().flat_map(|model| model.targets());
-    let called = called.map(|target| base_model(&target.model_id).to_owned());
+    // A price belongs to the model behind an application inference profile, which only a stack knows.
+    let named = called.filter(|target| region_of_profile(&target.model_id).is_none());
+    let called = named.map(|target| base_model(&target.model_id).to_owned());
     called.chain(prices.models.keys().cloned()).collect()
 }
 

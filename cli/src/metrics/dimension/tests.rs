@@ -53,6 +53,21 @@ fn a_model_is_named_with_or_without_its_profile_and_never_in_part() {
 }
 
 #[test]
+fn the_model_behind_an_arn_is_the_model_and_the_arn_is_the_target() {
+    let [mut calls, _, _] = calls();
+    calls.usage.line.region = "us-east-1".into();
+    calls.usage.line.model_id = "arn:x".into();
+    calls.usage.line.behind = Some("global.anthropic.claude-haiku-5-5".into());
+    assert_eq!(Dimension::Model.of_calls(&calls), "anthropic.claude-haiku-5-5");
+    assert_eq!(Dimension::Target.of_calls(&calls), "us-east-1 arn:x");
+    let wants = |model: &str| {
+        Filters { model: vec![model.into()], ..Filters::default() }.want_calls(&calls)
+    };
+    assert!(wants("arn:x") && wants("anthropic.claude-haiku-5-5"));
+    assert!(!wants("anthropic.claude-haiku"));
+}
+
+#[test]
 fn each_dimension_is_written_as_it_is_read() {
     for name in ["workflow", "model", "region", "target", "tenant", "day", "step", "tier", "tag:a"]
     {

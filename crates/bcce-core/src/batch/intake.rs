@@ -289,6 +289,7 @@ mod tests {
     use crate::batch::message::{BatchRequest, BatchSpec, ItemField};
     use crate::batch::reader::RowReader;
     use crate::config::policy::Policy;
+    use crate::config::profiles::Profiles;
     use crate::config::routing::Routing;
     use crate::document::{Document, from_yaml};
 
@@ -308,6 +309,7 @@ mod tests {
             routing: Routing::default(),
             policy: Policy::default(),
             policy_sha256: "p".into(),
+            profiles: Profiles::default(),
             prices: read(PRICES),
         };
         let request = BatchRequest {
@@ -388,6 +390,7 @@ not JSON
             routing: Routing::default(),
             policy: Policy::default(),
             policy_sha256: "p".into(),
+            profiles: Profiles::default(),
             prices: read(PRICES),
         };
         let mut intake = Intake::new(&batch, &configuration);
@@ -412,6 +415,7 @@ not JSON
             routing: Routing::default(),
             policy: read(policy),
             policy_sha256: "p".into(),
+            profiles: Profiles::default(),
             prices: read(PRICES),
         }
     }

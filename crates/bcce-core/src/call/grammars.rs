@@ -5,6 +5,7 @@ use crate::base::target::Target;
 use crate::call::parameters::Parameters;
 use crate::config::models::{Models, Takes, Thinks};
 use crate::config::policy::Policy;
+use crate::config::profiles::Profiles;
 use crate::config::template::{Step, Template, Thinking};
 use crate::document::prompt::Prompt;
 
@@ -27,12 +28,13 @@ pub fn grammars<'a>(
     template: &'a Template,
     models: &'a Models,
     policy: &Policy,
+    profiles: &Profiles,
 ) -> Vec<Grammar<'a>> {
     let mut found: Vec<Grammar<'a>> = Vec::new();
     for step in &template.steps {
         let model = models.models.get(&step.model);
         let targets = model.into_iter().flat_map(|model| model.targets().zip(model.taken()));
-        for (target, takes) in targets.filter(|(target, _)| policy.allows(target)) {
+        for (target, takes) in targets.filter(|(target, _)| policy.allows(target, profiles)) {
             let parameters = short(Parameters::of(step, &takes, false), &takes);
             let is_known = |known: &Grammar<'_>| {
                 known.target == target && known.parameters.schema == parameters.schema
@@ -75,11 +77,11 @@ mod tests {
         let mut template: Template = from_yaml(REVIEW).finished().unwrap();
         let again = template.steps.last().unwrap().clone();
         template.steps.push(Step { id: "again".into(), ..again });
-        let found = grammars(&template, &models, &policy);
+        let found = grammars(&template, &models, &policy, &Profiles::default());
         assert_eq!(found.len(), models.models["sonnet"].targets.len());
         assert!(found.iter().all(|grammar| grammar.step.id == "verdict"));
         assert!(found.iter().all(|grammar| grammar.parameters.max_tokens == SHORT));
         policy.allowed_models = vec!["anthropic.claude-sonnet-5-5".into()];
-        assert_eq!(grammars(&template, &models, &policy).len(), 2);
+        assert_eq!(grammars(&template, &models, &policy, &Profiles::default()).len(), 2);
     }
 }

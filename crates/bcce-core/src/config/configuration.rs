@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::models::Models;
 use crate::config::policy::Policy;
 use crate::config::pricing::Prices;
+use crate::config::profiles::Profiles;
 use crate::config::routing::Routing;
 use crate::config::template::Template;
 
@@ -20,4 +21,7 @@ pub struct Configuration {
     /// The digest of the policy's text as lower-case hex.
     pub policy_sha256: String,
     pub prices: Prices,
+    /// The inference profiles, as `config push` has read them. Empty in a stack without the document.
+    #[serde(default)]
+    pub profiles: Profiles,
 }

@@ -6,10 +6,12 @@ use time::Date;
 
 use crate::base::error::{Problem, Problems};
 use crate::base::names::check_name;
+use crate::base::target::Target;
 use crate::config::admission::request_model;
-use crate::config::models::Models;
+use crate::config::models::{Model, Models};
 use crate::config::policy::{Policy, TenantRequest};
 use crate::config::pricing::Prices;
+use crate::config::profiles::{Profiles, region_of_profile};
 use crate::config::residency::base_model;
 use crate::config::routing::Routing;
 use crate::config::template::Template;
@@ -51,8 +53,8 @@ pub fn document_name(file: &str) -> Option<&str> {
 }
 
 /// Checks `files`, which are texts by their path within the directory. Each target must have a price on the day
-/// `today`, in UTC.
-pub fn check(files: &BTreeMap<String, String>, today: Date) -> Vec<Finding> {
+/// `today`, in UTC. The model and the regions of an application inference profile are checked only if `profiles` has it.
+pub fn check(files: &BTreeMap<String, String>, today: Date, profiles: &Profiles) -> Vec<Finding> {
     let mut findings = Findings::default();
     for file in files.keys().filter(|file| document_name(file).is_none()) {
         findings.add(
@@ -80,11 +82,11 @@ pub fn check(files: &BTreeMap<String, String>, today: Date) -> Vec<Finding> {
         findings.extend(file, found.except(&source.stand_ins));
     }
     if let Some(policy) = policy.whole() {
-        findings.extend("models.yaml", allowed(models, policy));
+        findings.extend("models.yaml", allowed(models, policy, profiles));
         findings.extend("policy.yaml", matched(&templates, models, policy));
     }
     if let Some(prices) = prices.whole() {
-        findings.extend("prices.yaml", priced(models, prices, today));
+        findings.extend("prices.yaml", priced(models, prices, profiles, today));
     }
     findings.0
 }
@@ -270,11 +272,20 @@ fn fed(rule: &Rule, template: &Template) -> Problems {
     problems
 }
 
+/// Returns `true` if only Bedrock knows what the target reaches, and it has not been asked.
+pub fn is_undescribed(target: &Target, profiles: &Profiles) -> bool {
+    let Target { region, model_id, .. } = target;
+    region_of_profile(model_id).is_some() && profiles.get(region, model_id).is_none()
+}
+
 /// Checks that the policy allows at least one target of each alias.
-fn allowed(models: &Models, policy: &Policy) -> Problems {
+fn allowed(models: &Models, policy: &Policy, profiles: &Profiles) -> Problems {
     let mut problems = Problems::default();
-    for (alias, model) in models.models.iter().filter(|(_, model)| !model.targets.is_empty()) {
-        if let Some(reasons) = policy.forbids_all(model.targets()) {
+    let is_known = |model: &Model| {
+        !model.targets.is_empty() && !model.targets().any(|target| is_undescribed(target, profiles))
+    };
+    for (alias, model) in models.models.iter().filter(|(_, model)| is_known(model)) {
+        if let Some(reasons) = policy.forbids_all(model.targets(), profiles) {
             let cause = format!("policy.yaml allows none of them ({reasons})");
             problems.add(format!("models.{alias}.targets"), cause);
         }
@@ -291,11 +302,13 @@ fn matched(templates: &[(String, Draft<Template>)], models: &Models, policy: &Po
 
 /// Checks that each target has a price today, because it may be called as soon as the files are pushed. Reports a
 /// missing price once per model and not once per inference profile.
-fn priced(models: &Models, prices: &Prices, today: Date) -> Problems {
+fn priced(models: &Models, prices: &Prices, profiles: &Profiles, today: Date) -> Problems {
     let mut problems = Problems::default();
     let mut checked = BTreeSet::new();
     for (alias, model) in &models.models {
-        for base in model.targets().map(|target| base_model(&target.model_id)) {
+        let known = model.targets().filter(|target| !is_undescribed(target, profiles));
+        let resolved = known.map(|target| profiles.resolve(&target.region, &target.model_id));
+        for base in resolved.map(base_model) {
             if checked.insert(base)
                 && let Some(cause) = unpriced(prices, base, today)
             {
@@ -321,6 +334,7 @@ mod tests {
     use time::macros::date;
 
     use super::*;
+    use crate::config::profiles::Profile;
 
     const FILES: [(&str, &str); 9] = [
         ("models.yaml", include_str!("../../../../infra/config/dev/models.yaml")),
@@ -355,7 +369,7 @@ mod tests {
     }
 
     fn findings_on(files: &BTreeMap<String, String>, today: Date) -> Vec<String> {
-        check(files, today).iter().map(Finding::to_string).collect()
+        check(files, today, &Profiles::default()).iter().map(Finding::to_string).collect()
     }
 
     #[test]
@@ -490,6 +504,53 @@ mod tests {
         let expected = "prices.yaml: models.anthropic.claude-sonnet-5: has no price before 2026-11-29, and the model sonnet calls it";
         assert_eq!(reported(&files), [expected]);
         assert_eq!(findings_on(&files, date!(2026 - 11 - 29)), [""; 0]);
+    }
+
+    #[test]
+    fn an_application_inference_profile_is_checked_once_it_is_described() {
+        let arn = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/a1b2";
+        let mut files = files();
+        let models = files.get_mut("models.yaml").unwrap();
+        *models = models.replace("us.anthropic.claude-opus-5-5", "anthropic.claude-opus-5-5");
+        let called = "region: us-east-1, model_id: anthropic.claude-opus-5-5";
+        *models = models.replace(called, &format!("region: us-east-1, model_id: \"{arn}\""));
+        assert!(models.contains(arn));
+        let described = |model: &str, regions: &[&str]| {
+            let (region, id, model) = ("us-east-1".into(), arn.into(), model.into());
+            let regions = regions.iter().map(|region| region.to_string()).collect();
+            Profiles(vec![Profile { region, id, model, regions }])
+        };
+        let found = |profiles: &Profiles| {
+            let found = check(&files, date!(2026 - 11 - 28), profiles);
+            found.iter().map(Finding::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(found(&Profiles::default()), [""; 0]);
+        assert_eq!(found(&described("anthropic.claude-opus-5-5", &["us-east-1"])), [""; 0]);
+        let unpriced = found(&described("anthropic.claude-opus-9", &["us-east-1"]));
+        let expected =
+            "prices.yaml: models.anthropic.claude-opus-9: is missing, and the model opus calls it";
+        assert_eq!(unpriced, [expected]);
+    }
+
+    #[test]
+    fn an_alias_whose_only_profile_leaves_the_allowed_regions_is_reported() {
+        let arn = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/a1b2";
+        let yaml = format!(
+            "version: 1\nmodels:\n  m:\n    takes: {{ max_output_tokens: 1 }}\n    targets:\n    - {{ region: us-east-1, model_id: \"{arn}\" }}\n"
+        );
+        let models: Models = from_yaml(&yaml).finished().unwrap();
+        let policy: Policy =
+            from_yaml("version: 1\nallowed_regions: [us-east-1]\n").finished().unwrap();
+        let described = |regions: &[&str]| {
+            let (region, id, model) = ("us-east-1".into(), arn.into(), "anthropic.c".into());
+            let regions = regions.iter().map(|region| region.to_string()).collect();
+            Profiles(vec![Profile { region, id, model, regions }])
+        };
+        let found = |profiles: &Profiles| allowed(&models, &policy, profiles).to_string();
+        assert_eq!(found(&Profiles::default()), "", "only Bedrock knows");
+        assert_eq!(found(&described(&["us-east-1"])), "");
+        let found = found(&described(&["us-east-1", "us-west-2"]));
+        assert!(found.contains("it may reach us-west-2, which is not allowed"), "{found}");
     }
 
     #[test]

@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::digest::sha256_hex;
 
+/// The name of the document with the inference profiles, which `config push` writes and no file holds.
+pub const PROFILES: &str = "profiles";
+
 /// The size limit of a standard SSM parameter, in bytes.
 const MAX_PARAMETER_BYTES: usize = 4_096;
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::error::Problems;
 use crate::base::target::Target;
+use crate::config::profiles::Profiles;
 use crate::config::residency::{Reach, base_model};
 use crate::document::Document;
 
@@ -99,13 +100,13 @@ impl Policy {
     }
 
     /// Returns `true` if a target may be used. [`Policy::forbids`] returns the reason if it may not.
-    pub fn allows(&self, target: &Target) -> bool {
-        self.breach(target).is_none()
+    pub fn allows(&self, target: &Target, profiles: &Profiles) -> bool {
+        self.breach(target, profiles).is_none()
     }
 
     /// Returns the reason why a target may not be used, or `None` if it may.
-    pub fn forbids(&self, target: &Target) -> Option<String> {
-        Some(match self.breach(target)? {
+    pub fn forbids(&self, target: &Target, profiles: &Profiles) -> Option<String> {
+        Some(match self.breach(target, profiles)? {
             Breach::Residency(outside) => {
                 format!("residency: it may reach {outside}, which is not allowed")
             }
@@ -113,12 +114,12 @@ impl Policy {
         })
     }
 
-    fn breach<'a>(&self, target: &'a Target) -> Option<Breach<'a>> {
-        let reach = Reach::of(&target.region, &target.model_id);
+    fn breach<'a>(&self, target: &'a Target, profiles: &'a Profiles) -> Option<Breach<'a>> {
+        let reach = Reach::of(target, profiles);
         if let Some(outside) = reach.outside(&self.allowed_regions) {
             return Some(Breach::Residency(outside));
         }
-        let model = base_model(&target.model_id);
+        let model = base_model(profiles.resolve(&target.region, &target.model_id));
         let allowed = self.allowed_models.is_empty() || any_matches(&self.allowed_models, model);
         (!allowed).then_some(Breach::Model(model))
     }
@@ -127,8 +128,9 @@ impl Policy {
     pub fn forbids_all<'a>(
         &self,
         targets: impl Iterator<Item = &'a Target> + Clone,
+        profiles: &Profiles,
     ) -> Option<String> {
-        let reason = |target| Some(format!("{target}: {}", self.forbids(target)?));
+        let reason = |target| Some(format!("{target}: {}", self.forbids(target, profiles)?));
         let reasons: Vec<String> = targets.clone().map_while(reason).collect();
         (reasons.len() == targets.count()).then(|| reasons.join("; "))
     }
@@ -164,7 +166,7 @@ mod tests {
     #[test]
     fn a_target_outside_is_forbidden_with_the_reason() {
         let policy = Policy { allowed_regions: vec!["us-east-1".into()], ..Policy::default() };
-        let why = policy.forbids(&target("us-east-1")).unwrap();
+        let why = policy.forbids(&target("us-east-1"), &Profiles::default()).unwrap();
         assert!(why.contains("us-east-2"), "{why}");
     }
 
@@ -172,8 +174,19 @@ mod tests {
     fn allowed_models_match_without_the_profile() {
         let allow =
             |pattern: &str| Policy { allowed_models: vec![pattern.into()], ..Policy::default() };
-        assert_eq!(allow("anthropic.claude-haiku-*").forbids(&target("us-east-1")), None);
-        assert!(allow("anthropic.claude-opus-*").forbids(&target("us-east-1")).is_some());
-        assert!(allow("anthropic.claude-haiku").forbids(&target("us-east-1")).is_some());
+        assert_eq!(
+            allow("anthropic.claude-haiku-*").forbids(&target("us-east-1"), &Profiles::default()),
+            None
+        );
+        assert!(
+            allow("anthropic.claude-opus-*")
+                .forbids(&target("us-east-1"), &Profiles::default())
+                .is_some()
+        );
+        assert!(
+            allow("anthropic.claude-haiku")
+                .forbids(&target("us-east-1"), &Profiles::default())
+                .is_some()
+        );
     }
 }

@@ -13,6 +13,7 @@ use time::{Date, OffsetDateTime, UtcOffset};
 
 use crate::base::error::Problems;
 use crate::base::usage::Usage;
+use crate::config::profiles::GLOBAL;
 use crate::config::residency::base_model;
 use crate::document::Document;
 
@@ -153,7 +154,7 @@ impl Prices {
     /// file does not have the model.
     pub fn of(&self, model_id: &str) -> Option<PriceRows> {
         let rows = self.models.get(base_model(model_id))?;
-        let is_global = model_id.starts_with("global.");
+        let is_global = model_id.starts_with(GLOBAL);
         Some(PriceRows(rows.0.iter().map(|row| self.called(row, is_global)).collect()))
     }
 

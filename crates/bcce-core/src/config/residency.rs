@@ -2,7 +2,10 @@
 //! and may answer it in any region of its geography. Therefore residency depends on all these regions and not only on
 //! the region that is called.
 
-/// A geography of system-defined inference profiles.
+use crate::base::target::Target;
+use crate::config::profiles::{GLOBAL, Profiles};
+
+/// A geography of system-defined inference profiles. It is used only for profiles that `config push` could not read.
 ///
 /// The source is the list of supported cross-Region inference profiles in the Amazon Bedrock user guide. Each set of
 /// regions is the union over the Claude models; a single model may reach fewer regions.
@@ -58,17 +61,27 @@ pub enum Reach<'a> {
     /// The source region and the regions of the profile's geography. The source region may lie outside of the
     /// geography.
     Regions { source: &'a str, geography: &'static [&'static str] },
+    /// The source region and the regions of a profile that Bedrock has described.
+    Described { source: &'a str, regions: &'a [String] },
     /// Any commercial region.
     Anywhere,
-    /// Regions that the id does not determine, such as those of an application inference profile. Treated as anywhere.
+    /// Regions that the id does not determine, such as those of an application inference profile that is not known.
+    /// Treated as anywhere.
     Unknown,
 }
 
 impl<'a> Reach<'a> {
-    /// Returns the regions that a call of `model_id` in `region` may reach.
-    pub fn of(region: &'a str, model_id: &str) -> Self {
-        if model_id.starts_with("global.") {
+    /// Returns the regions that a call of `target` may reach.
+    pub fn of(target: &'a Target, profiles: &'a Profiles) -> Self {
+        let Target { region, model_id, .. } = target;
+        if profiles.resolve(region, model_id).starts_with(GLOBAL) {
             return Self::Anywhere;
+        }
+        // A description without regions would allow the call from anywhere, so it does not count as one.
+        let described =
+            profiles.get(region, model_id).filter(|profile| !profile.regions.is_empty());
+        if let Some(profile) = described {
+            return Self::Described { source: region, regions: &profile.regions };
         }
         if let Some(geography) = geography(model_id) {
             return Self::Regions { source: region, geography: geography.reaches };
@@ -90,6 +103,9 @@ impl<'a> Reach<'a> {
             Self::Regions { source, geography } => {
                 geography.iter().copied().chain([source]).find(is_outside)
             }
+            Self::Described { source, regions } => {
+                regions.iter().map(String::as_str).chain([source]).find(is_outside)
+            }
             Self::Anywhere => Some("any commercial region"),
             Self::Unknown => Some("regions that its id does not name"),
         }
@@ -108,9 +124,14 @@ fn geography(model_id: &str) -> Option<&'static Geography> {
     GEOGRAPHIES.iter().find(|geography| model_id.starts_with(geography.prefix))
 }
 
+/// Returns the regions that the built-in table has for a system-defined profile. Returns `None` for every other id.
+pub fn regions_in_table(model_id: &str) -> Option<&'static [&'static str]> {
+    geography(model_id).map(|geography| geography.reaches)
+}
+
 /// Returns the model of a profile id, such as `anthropic.claude-x` for `us.anthropic.claude-x`.
 pub fn base_model(model_id: &str) -> &str {
-    let prefix = model_id.strip_prefix("global.").map(|rest| model_id.len() - rest.len());
+    let prefix = model_id.strip_prefix(GLOBAL).map(|rest| model_id.len() - rest.len());
     let prefix = prefix.or_else(|| geography(model_id).map(|geography| geography.prefix.len()));
     &model_id[prefix.unwrap_or(0)..]
 }
@@ -118,10 +139,17 @@ pub fn base_model(model_id: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::profiles::Profile;
 
     fn outside(region: &str, model_id: &str, allowed: &[&str]) -> bool {
+        outside_of(&Profiles::default(), region, model_id, allowed)
+    }
+
+    fn outside_of(profiles: &Profiles, region: &str, model_id: &str, allowed: &[&str]) -> bool {
         let allowed: Vec<String> = allowed.iter().map(|r| r.to_string()).collect();
-        Reach::of(region, model_id).outside(&allowed).is_some()
+        let (region, model_id) = (region.to_owned(), model_id.to_owned());
+        let target = Target { account: None, region, model_id, guardrail: None };
+        Reach::of(&target, profiles).outside(&allowed).is_some()
     }
 
     #[test]
@@ -145,6 +173,33 @@ mod tests {
             &all
         ));
         assert!(!outside("us-east-1", "global.anthropic.claude-sonnet-5", &[]));
+    }
+
+    #[test]
+    fn what_bedrock_has_described_counts_instead_of_the_table() {
+        let arn = "arn:aws:bedrock:us-east-1:1:application-inference-profile/x";
+        let described = |id: &str, model: &str, regions: &[&str]| {
+            let (region, regions) = ("us-east-1".into(), regions.iter().map(|r| r.to_string()));
+            let (id, model, regions) = (id.into(), model.into(), regions.collect());
+            Profiles(vec![Profile { region, id, model, regions }])
+        };
+        let one = described(arn, "anthropic.c", &["us-east-1"]);
+        assert!(!outside_of(&one, "us-east-1", arn, &["us-east-1"]));
+        assert!(outside_of(&one, "us-east-1", arn, &["us-west-2"]));
+        // A profile of the same ARN in another region is not described.
+        assert!(outside_of(&one, "us-west-2", arn, &["us-east-1", "us-west-2"]));
+        let global = described(arn, "global.anthropic.c", &[]);
+        assert!(outside_of(&global, "us-east-1", arn, &["us-east-1", "us-west-2"]));
+        let empty = described(arn, "anthropic.c", &[]);
+        assert!(outside_of(&empty, "us-east-1", arn, &["us-east-1"]));
+        // A profile may reach fewer or more regions than the table has.
+        let us = "us.anthropic.c";
+        let fewer = described(us, "anthropic.c", &["us-east-1", "us-west-2"]);
+        assert!(!outside_of(&fewer, "us-east-1", us, &["us-east-1", "us-west-2"]));
+        let table = ["us-east-1", "us-east-2", "us-west-2"];
+        assert!(!outside("us-east-1", us, &table));
+        let more = described(us, "anthropic.c", &["us-east-1", "us-gov-west-1"]);
+        assert!(outside_of(&more, "us-east-1", us, &table));
     }
 
     #[test]

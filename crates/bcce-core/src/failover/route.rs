@@ -7,6 +7,7 @@ use crate::call::attempt::{Attempt, Cause};
 use crate::config::models::RouteTarget;
 use crate::config::models::guardrails::is_same;
 use crate::config::policy::Policy;
+use crate::config::profiles::Profiles;
 use crate::config::routing::{Routing, Timeouts};
 use crate::config::template::CacheTtl;
 
@@ -15,6 +16,9 @@ use crate::config::template::CacheTtl;
 pub struct Route {
     pub targets: Vec<RouteTarget>,
     pub policy: Policy,
+    /// The inference profiles of the targets, as far as they are known.
+    #[serde(default, skip_serializing_if = "Profiles::is_empty")]
+    pub profiles: Profiles,
     pub routing: Routing,
     /// The largest number of decisions that name targets. The largest number of decisions to wait is one less. The
     /// execution's history has no room for more.
@@ -29,6 +33,16 @@ pub struct Route {
 }
 
 impl Route {
+    /// Returns `true` if the policy allows `target`.
+    pub fn allows(&self, target: &Target) -> bool {
+        self.policy.allows(target, &self.profiles)
+    }
+
+    /// Returns the reason why the policy forbids `target`, or `None` if it allows it.
+    pub fn forbids(&self, target: &Target) -> Option<String> {
+        self.policy.forbids(target, &self.profiles)
+    }
+
     /// Returns `true` if the guardrail of `target` differs from that of the first target. The check of `models.yaml`
     /// refuses such a list of targets; this check also covers a plan that was stored without it.
     pub fn leaves_guardrail(&self, target: &Target) -> bool {
@@ -60,7 +74,7 @@ impl Route {
         let least = self.context(target);
         self.targets
             .iter()
-            .any(|listed| listed.context_tokens > least && self.policy.allows(&listed.target))
+            .any(|listed| listed.context_tokens > least && self.allows(&listed.target))
     }
 }
 

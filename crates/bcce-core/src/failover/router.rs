@@ -196,7 +196,7 @@ impl Question<'_> {
     /// allowed regions is never used, whatever else fails.
     fn rule(&self, at: usize) -> Ruling {
         let target = &self.route.targets[at].target;
-        if !self.route.policy.allows(target) {
+        if !self.route.allows(target) {
             return Ruling::Forbidden;
         }
         if self.route.leaves_guardrail(target) {

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use crate::base::digest::{in_hex, sha256_hex};
 use crate::base::error::{Fault, Problems};
 use crate::config::configuration::Configuration;
-use crate::config::documents::{Pointer, parameter_name};
+use crate::config::documents::{PROFILES, Pointer, parameter_name};
+use crate::config::profiles::ProfilesDocument;
 use crate::document::{Document, from_yaml};
 use crate::ports::{GetObject, GetParameters};
 
@@ -29,7 +30,7 @@ impl<S: GetObject, P: GetParameters> Reader<'_, S, P> {
     /// Returns `Bcce.Internal` if a port failed. Problems of the configuration are in the result.
     pub async fn read(&self, workflow: &str) -> Result<Read, Fault> {
         let template = format!("workflows/{workflow}");
-        let names = ["models", "routing", "policy", "prices", &template];
+        let names = ["models", "routing", "policy", "prices", &template, PROFILES];
         let names = names.map(|name| parameter_name(self.environment, name));
         let values = self.parameters.parameters(&names).await?;
         if !values.contains_key(&names[4]) {
@@ -40,6 +41,7 @@ impl<S: GetObject, P: GetParameters> Reader<'_, S, P> {
             let missing = Problems::one("document", "the SSM parameter is missing");
             let body = match values.get(name) {
                 Some(value) => follow_pointer(self.store, self.bucket, value).await?,
+                None if *name == names[5] => Ok(NO_PROFILES.to_owned()),
                 None => Err(missing),
             };
             bodies.insert(name.as_str(), body);
@@ -97,7 +99,13 @@ pub async fn follow_pointer(
 
 type Bodies<'a> = BTreeMap<&'a str, Result<String, Problems>>;
 
-fn parse([models, routing, policy, prices, template]: &[String; 5], bodies: &Bodies<'_>) -> Read {
+/// The document of a stack whose configuration was pushed before there were descriptions of profiles.
+const NO_PROFILES: &str = "version: 1\nprofiles: []\n";
+
+fn parse(
+    [models, routing, policy, prices, template, profiles]: &[String; 6],
+    bodies: &Bodies<'_>,
+) -> Read {
     let mut problems = Problems::default();
     let models = document(models, bodies, &mut problems);
     let routing = document(routing, bodies, &mut problems);
@@ -106,18 +114,25 @@ fn parse([models, routing, policy, prices, template]: &[String; 5], bodies: &Bod
     let prices = document(prices, bodies, &mut problems);
     let template_sha256 = sha256(template, bodies);
     let template = document(template, bodies, &mut problems);
-    match (models, routing, policy, prices, template) {
-        (Some(models), Some(routing), Some(policy), Some(prices), Some(template)) => {
-            Ok(Configuration {
-                template,
-                template_sha256,
-                models,
-                routing,
-                policy,
-                policy_sha256,
-                prices,
-            })
-        }
+    let profiles = document::<ProfilesDocument>(profiles, bodies, &mut problems);
+    match (models, routing, policy, prices, template, profiles) {
+        (
+            Some(models),
+            Some(routing),
+            Some(policy),
+            Some(prices),
+            Some(template),
+            Some(ProfilesDocument { profiles, .. }),
+        ) => Ok(Configuration {
+            template,
+            template_sha256,
+            models,
+            routing,
+            policy,
+            policy_sha256,
+            prices,
+            profiles,
+        }),
         _ => Err(problems),
     }
 }
@@ -169,17 +184,31 @@ mod tests {
     }
 
     #[test]
+    fn profiles_are_read_if_there_are_any() {
+        let mut parameters = parameters();
+        let none = now(read(parameters.clone(), WORKFLOW.as_bytes(), "explain")).unwrap();
+        assert!(none.profiles.is_empty());
+        let profile = r#"{ "region": "r", "id": "arn:x", "model": "m", "regions": ["r"] }"#;
+        let document = format!(r#"{{ "version": 1, "profiles": [{profile}] }}"#);
+        parameters.insert("/bcce/dev/profiles".into(), document);
+        let read = now(self::read(parameters, WORKFLOW.as_bytes(), "explain")).unwrap();
+        assert_eq!(read.profiles.resolve("r", "arn:x"), "m");
+    }
+
+    #[test]
     fn what_is_wrong_with_any_document_is_reported_at_once() {
         let mut parameters = parameters();
         parameters.remove("/bcce/dev/prices");
         parameters.insert("/bcce/dev/policy".into(), "version: 2\nregions: []\n".into());
         parameters.insert("/bcce/dev/routing".into(), "version: [".into());
+        parameters.insert("/bcce/dev/profiles".into(), r#"{"version":2,"profiles":[]}"#.into());
         let reported = now(read(parameters, b"version: 1", "explain")).unwrap_err().to_string();
         for part in [
             "/bcce/dev/prices: document: the SSM parameter is missing",
             "/bcce/dev/policy: regions: is unknown; there are: version, allowed_regions",
             "/bcce/dev/policy: version: must be 1",
             "/bcce/dev/routing: document: ",
+            "/bcce/dev/profiles: version: must be 1",
             "/bcce/dev/workflows/explain: sha256: config/workflows/explain/x.yaml has the digest",
         ] {
             assert!(reported.contains(part), "{part} is missing in {reported}");

@@ -1,4 +1,4 @@
-//! Calls of models, and bulk jobs.
+//! Calls of models, descriptions of profiles, and bulk jobs.
 
 use crate::base::error::Fault;
 use crate::batch::bulk::Job;
@@ -6,10 +6,20 @@ use crate::batch::bulk::JobStart;
 use crate::batch::bulk::NewJob;
 use crate::call::model::CallReport;
 use crate::call::model::ModelCall;
+use crate::config::profiles::Profile;
 
 pub trait CallModel {
     /// Calls a model and returns the outcome, which can be a failure.
     async fn call(&self, call: &ModelCall<'_>) -> CallReport;
+}
+
+pub trait DescribeProfile {
+    /// Describes an inference profile that is called in `region`. Returns the reason if no target can use it.
+    async fn describe_profile(
+        &self,
+        region: &str,
+        id: &str,
+    ) -> Result<Result<Profile, String>, Fault>;
 }
 
 pub trait StartJob {

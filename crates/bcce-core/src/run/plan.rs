@@ -152,8 +152,12 @@ impl Plan {
         let takes = steps
             .iter()
             .filter_map(|step| Some((step.model.clone(), model(sources, step)?.taken())));
-        let prices = targets
-            .filter_map(|t| Some((t.model_id.clone(), configuration.prices.of(&t.model_id)?)));
+        let priced = |target: &Target| {
+            let Target { region, model_id, .. } = target;
+            let rows = configuration.prices.of(configuration.profiles.resolve(region, model_id))?;
+            Some((model_id.clone(), rows))
+        };
+        let prices = targets.filter_map(priced);
         let mut plan = Self {
             version: 1,
             run_id: request.run().run_id,
@@ -212,6 +216,11 @@ impl Plan {
     /// Returns the price of a model at `at`. Returns `None` if it is unknown.
     pub fn price(&self, model_id: &str, at: OffsetDateTime) -> Option<&PriceRow> {
         self.prices.get(model_id)?.at(at)
+    }
+
+    /// Returns the model behind the ARN of an application inference profile. Returns `None` for every other id.
+    pub fn behind(&self, region: &str, model_id: &str) -> Option<&str> {
+        self.routes.values().find_map(|route| route.profiles.behind(region, model_id))
     }
 
     /// Returns the list that a step fans out over, or `None` if it does not fan out.
@@ -289,7 +298,8 @@ fn check_policy(sources: &Sources<'_>, steps: &[Step]) -> Problems {
         forbidden.add(format!("tags.{tag}"), "is required by policy");
     }
     for step in steps {
-        let reasons = model(sources, step).and_then(|model| policy.forbids_all(model.targets()));
+        let reasons = model(sources, step)
+            .and_then(|model| policy.forbids_all(model.targets(), &sources.configuration.profiles));
         if let Some(reasons) = reasons {
             let cause = format!("no target of {} is allowed ({reasons})", step.model);
             forbidden.add(format!("steps.{}.model", step.id), cause);

@@ -9,6 +9,7 @@ use bcce_core::call::attempt::{Attempt, AttemptKind, AttemptOutcome};
 use bcce_core::config::models::RouteTarget;
 use bcce_core::config::policy::Policy;
 use bcce_core::config::pricing::{Price, PriceRows};
+use bcce_core::config::profiles::{Profile, Profiles};
 use bcce_core::config::routing;
 use bcce_core::config::routing::{Routing, Timeouts};
 use bcce_core::failover::breaker::{Breaker, Probe};
@@ -51,6 +52,11 @@ const EU: &[&str] =
 const HAIKU: &str = "anthropic.claude-haiku-4-5";
 const SONNET: &str = "anthropic.claude-sonnet-5";
 const APPLICATION: &str = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/a";
+/// Application inference profiles that Bedrock has described.
+const OF_US: &str = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/b";
+const OF_GLOBAL: &str = "arn:aws:bedrock:eu-west-1:111122223333:application-inference-profile/c";
+/// The regions that Bedrock describes for a profile in us-west-2: fewer than the table has.
+const FEWER: &[&str] = &["us-east-1", "us-west-2"];
 
 pub const PLACES: &[Place] = &[
     place("us-east-1", "us.anthropic.claude-haiku-4-5", Some(US), HAIKU),
@@ -64,10 +70,21 @@ pub const PLACES: &[Place] = &[
     place("us-east-1", "global.anthropic.claude-haiku-4-5", None, HAIKU),
     place("eu-west-1", "global.anthropic.claude-sonnet-5", None, SONNET),
     place("us-east-1", APPLICATION, None, APPLICATION),
+    place("us-east-1", OF_US, Some(US), HAIKU),
+    place("eu-west-1", OF_GLOBAL, None, SONNET),
+    place("us-west-2", "us.anthropic.claude-sonnet-5", Some(FEWER), SONNET),
 ];
 
-const REGIONS: &[&[&str]] =
-    &[&[], US, US_FROM_CANADA, EU, &["us-east-1"], &["eu-west-1"], &["us-east-1", "eu-west-1"]];
+const REGIONS: &[&[&str]] = &[
+    &[],
+    US,
+    US_FROM_CANADA,
+    EU,
+    FEWER,
+    &["us-east-1"],
+    &["eu-west-1"],
+    &["us-east-1", "eu-west-1"],
+];
 
 /// The model patterns that a policy may allow, each with the models that it matches.
 const MODELS: &[(&str, &[&str])] = &[
@@ -193,8 +210,24 @@ prop_compose! {
         });
         let targets = targets.collect();
         let patience = Some(Timeouts::default());
-        (places, Route { targets, policy, routing, rounds, patience, expected })
+        let profiles = described();
+        (places, Route { targets, policy, profiles, routing, rounds, patience, expected })
     }
+}
+
+/// Returns the profiles that Bedrock has described.
+fn described() -> Profiles {
+    let profile = |region: &str, id: &str, model: &str, regions: &[&str]| Profile {
+        region: region.into(),
+        id: id.into(),
+        model: model.into(),
+        regions: regions.iter().map(|region| region.to_string()).collect(),
+    };
+    Profiles(vec![
+        profile("us-east-1", OF_US, HAIKU, US),
+        profile("eu-west-1", OF_GLOBAL, "global.anthropic.claude-sonnet-5", &[]),
+        profile("us-west-2", "us.anthropic.claude-sonnet-5", SONNET, FEWER),
+    ])
 }
 
 fn strategies() -> impl Strategy<Value = routing::Strategy> {

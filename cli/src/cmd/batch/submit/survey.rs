@@ -238,6 +238,7 @@ pub mod tests {
     use bcce_core::batch::{BatchRequest, BatchSpec, StoredBatch};
     use bcce_core::config::configuration::Configuration;
     use bcce_core::config::policy::Policy;
+    use bcce_core::config::profiles::Profiles;
     use bcce_core::config::routing::Routing;
     use bcce_core::document::{Document, from_yaml};
     use bcce_core::ports::Page;
@@ -259,6 +260,7 @@ pub mod tests {
             routing: Routing::default(),
             policy: Policy::default(),
             policy_sha256: "p".into(),
+            profiles: Profiles::default(),
             prices: read(PRICES),
         }
     }

@@ -6,6 +6,7 @@ use bcce_core::base::usage::Usage;
 use bcce_core::call::attempt::{Attempt, AttemptKind, AttemptOutcome, Totals};
 use bcce_core::config::models::RouteTarget;
 use bcce_core::config::policy::Policy;
+use bcce_core::config::profiles::Profiles;
 use bcce_core::config::routing::Routing;
 use bcce_core::failover::breaker::Breaker;
 use bcce_core::failover::decision::{Decision, Next};
@@ -46,6 +47,7 @@ fn route() -> Route {
     Route {
         targets: [(Some(0), EAST), (Some(1), WEST)].map(listed).to_vec(),
         policy: Policy::default(),
+        profiles: Profiles::default(),
         routing: Routing { attempts: 3, ..Routing::default() },
         rounds: 5,
         patience: None,

@@ -52,7 +52,7 @@ fn target<'a>(route: &'a Route, region: &str) -> Result<&'a Target, String> {
     let speaks_against = |target: &Target| {
         let leaves = route.leaves_guardrail(target);
         let leaves = leaves.then(|| "its guardrail differs from the first target's".into());
-        against(target, region).or(leaves).or_else(|| route.policy.forbids(target))
+        against(target, region).or(leaves).or_else(|| route.forbids(target))
     };
     let usable = route.targets.iter().enumerate();
     let usable = usable.filter(|(_, listed)| speaks_against(&listed.target).is_none());

@@ -6,6 +6,7 @@ use crate::config::models::RouteTarget;
 use crate::config::policy::Policy;
 use crate::config::pricing::PriceRows;
 use crate::config::pricing::{LongPrompt, Price, PriceRow};
+use crate::config::profiles::Profiles;
 use crate::config::routing::Routing;
 use crate::config::routing::Strategy;
 use crate::config::template::CacheTtl;
@@ -28,6 +29,7 @@ pub fn route(regions: &[&str]) -> Route {
     Route {
         targets: regions.iter().map(target).collect(),
         policy: Policy::default(),
+        profiles: Profiles::default(),
         routing: Routing::default(),
         rounds: 5,
         patience: None,

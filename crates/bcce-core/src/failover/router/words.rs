@@ -70,7 +70,7 @@ impl Why {
 impl Ruling {
     fn describe(&self, question: &Question<'_>, target: &Target) -> String {
         match self {
-            Self::Forbidden => question.route.policy.forbids(target).unwrap_or_default(),
+            Self::Forbidden => question.route.forbids(target).unwrap_or_default(),
             Self::LeavesGuardrail => "its guardrail differs from the first target's".to_owned(),
             Self::RejectsStep => "it rejected this step before".to_owned(),
             Self::TooSmall => {

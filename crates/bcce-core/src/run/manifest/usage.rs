@@ -21,6 +21,9 @@ use crate::run::plan::Plan;
 pub struct UsageLine {
     pub region: String,
     pub model_id: String,
+    /// The model behind `model_id`, if that is the ARN of an application inference profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind: Option<String>,
     /// The number of runs with such calls. The manifest of a run leaves it out.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub runs: u64,
@@ -91,6 +94,11 @@ fn is_one(count: &u64) -> bool {
 }
 
 impl UsageLine {
+    /// Returns the id that names the model: the model behind an ARN, else the id that was called.
+    pub fn resolved_id(&self) -> &str {
+        self.behind.as_deref().unwrap_or(&self.model_id)
+    }
+
     /// Adds the usage of other calls to the same model in the same region.
     pub fn add(&mut self, other: &Self) {
         self.runs += other.runs;
@@ -215,6 +223,7 @@ fn step_usage(plan: Option<&Plan>, key: Key<'_>, calls: &[Paid<'_>]) -> StepUsag
     let line = UsageLine {
         region: region.to_owned(),
         model_id: model_id.to_owned(),
+        behind: plan.and_then(|plan| plan.behind(region, model_id)).map(str::to_owned),
         runs: 1,
         calls: calls.len() as u64,
         failed_calls: count(|call| call.attempt.outcome == AttemptOutcome::Failed),

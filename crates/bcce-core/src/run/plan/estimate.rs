@@ -147,7 +147,7 @@ impl Plan {
 /// Returns the target that is called first while all are healthy.
 fn first(route: &Route) -> Option<&RouteTarget> {
     let allowed = route.targets.iter().enumerate();
-    let allowed = allowed.filter(|(_, listed)| route.policy.allows(&listed.target));
+    let allowed = allowed.filter(|(_, listed)| route.allows(&listed.target));
     let place = |at: usize, listed: &RouteTarget| listed.priority.unwrap_or(at as u32);
     allowed.min_by_key(|(at, listed)| place(*at, listed)).map(|(_, listed)| listed)
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use crate::base::digest::sha256_hex;
+use crate::base::target::Target;
+use crate::config::configuration::Configuration;
 use crate::config::models::{Model, RouteTarget};
 use crate::config::routing::{Routing, Strategy};
 use crate::config::template::Step;
@@ -31,9 +33,11 @@ pub(super) fn of(
     let route = |step: &Step, model: &Model| {
         let routing = routing(sources, step, model);
         let by_cost = routing.strategy == Strategy::Cost;
+        let called = model.targets().map(|target| (&*target.region, &*target.model_id));
         Route {
             targets: targets(sources, model, by_cost),
             policy: sources.configuration.policy.of_targets(),
+            profiles: sources.configuration.profiles.of(called),
             rounds: history::rounds(executions),
             patience: Some(platform(sources, model).timeouts),
             expected: by_cost.then(|| expected(sources, step, steps, inputs)),
@@ -56,12 +60,15 @@ fn routing(sources: &Sources<'_>, step: &Step, model: &Model) -> Routing {
 }
 
 fn targets(sources: &Sources<'_>, model: &Model, priced: bool) -> Vec<RouteTarget> {
-    let prices = &sources.configuration.prices;
+    let Configuration { prices, profiles, .. } = sources.configuration;
+    let rows = |Target { region, model_id, .. }: &Target| {
+        prices.of(profiles.resolve(region, model_id)).filter(|_| priced)
+    };
     let targets = model.targets.iter().map(|listed| RouteTarget {
         target: listed.target.clone(),
         priority: listed.priority,
         weight: listed.weight,
-        prices: prices.of(&listed.target.model_id).filter(|_| priced),
+        prices: rows(&listed.target),
         context_tokens: model.takes.with(&listed.takes).context_tokens,
     });
     targets.collect()

@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::policy::Policy;
+use crate::config::profiles::{Profile, Profiles};
 use crate::config::routing::Routing;
 use crate::document::{Document, from_yaml};
 use crate::run::request::Request;
@@ -23,21 +24,30 @@ fn retried(
     policy: Policy,
     retries: Retries,
 ) -> Result<Plan, Fault> {
+    let configuration = configuration(template, MODELS, policy);
+    resolve(request, &configuration, retries)
+}
+
+fn configuration(template: &str, models: &str, policy: Policy) -> Configuration {
     fn read<T: Document>(yaml: &str) -> T {
         from_yaml(yaml).finished().unwrap()
     }
-    let request = Request::parse(&request.to_string()).unwrap();
-    let configuration = Configuration {
+    Configuration {
         template: read(template),
         template_sha256: "t".into(),
-        models: read(MODELS),
+        models: read(models),
         routing: Routing::default(),
         policy,
         policy_sha256: "p".into(),
+        profiles: Profiles::default(),
         prices: read(PRICES),
-    };
+    }
+}
+
+fn resolve(request: Value, configuration: &Configuration, retries: Retries) -> Result<Plan, Fault> {
+    let request = Request::parse(&request.to_string()).unwrap();
     let request = StoredRequest::new(request, "default", "m-1");
-    let sources = Sources { request: &request, configuration: &configuration, retries };
+    let sources = Sources { request: &request, configuration, retries };
     Plan::resolve(&sources).map_err(Fault::from)
 }
 
@@ -56,6 +66,46 @@ fn a_code_review_is_three_waves_over_priced_targets() {
         assert!(targets.all(|target| plan.prices.contains_key(&target.model_id)));
     }
     assert_eq!(plan.result, "verdict");
+}
+
+const ARN: &str = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/a1b2";
+
+/// Returns the plan with an application inference profile as the first target of haiku. Bedrock has described it as
+/// `model` in `regions`.
+fn over_profile(model: &str, regions: &[&str], allowed: &[&str]) -> Result<Plan, Fault> {
+    let called = "region: us-east-1, model_id: us.anthropic.claude-haiku-5-5";
+    let models = MODELS.replacen(called, &format!("region: us-east-1, model_id: \"{ARN}\""), 1);
+    assert_ne!(models, MODELS);
+    let owned = |texts: &[&str]| texts.iter().map(|text| text.to_string()).collect();
+    let policy = Policy { allowed_regions: owned(allowed), ..Policy::default() };
+    let mut configuration = configuration(WORKFLOW, &models, policy);
+    if !model.is_empty() {
+        let (region, regions) = ("us-east-1".into(), owned(regions));
+        let profile = Profile { region, id: ARN.into(), model: model.into(), regions };
+        configuration.profiles = Profiles(vec![profile]);
+    }
+    resolve(review(), &configuration, Retries::default())
+}
+
+#[test]
+fn an_application_inference_profile_has_the_price_and_the_regions_of_the_model_behind_it() {
+    let us = ["us-east-1", "us-east-2", "us-west-2"];
+    let rows = |plan: &Plan, id: &str| plan.prices.get(id).map(|rows| rows.0[0].price.input);
+    let plan = over_profile("anthropic.claude-haiku-5-5", &us, &us).unwrap();
+    let route = &plan.routes["haiku"];
+    assert!(route.allows(&route.targets[0].target));
+    let called_by_id = rows(&plan, "us.anthropic.claude-haiku-5-5");
+    assert!(called_by_id.is_some());
+    assert_eq!(rows(&plan, ARN), called_by_id);
+    assert_eq!(plan.behind("us-east-1", ARN), Some("anthropic.claude-haiku-5-5"));
+    // A global profile is cheaper and may answer anywhere.
+    let global = over_profile("global.anthropic.claude-haiku-5-5", &[], &us).unwrap();
+    assert!(!global.routes["haiku"].allows(&global.routes["haiku"].targets[0].target));
+    assert!(rows(&global, ARN) < called_by_id);
+    // Without a description neither the regions nor the price are known.
+    let unknown = over_profile("", &[], &us).unwrap();
+    assert!(!unknown.routes["haiku"].allows(&unknown.routes["haiku"].targets[0].target));
+    assert_eq!(rows(&unknown, ARN), None);
 }
 
 #[test]

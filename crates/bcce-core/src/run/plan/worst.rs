@@ -144,7 +144,7 @@ impl Plan {
 }
 
 fn allowed(route: &Route) -> impl Iterator<Item = &RouteTarget> {
-    route.targets.iter().filter(|listed| route.policy.allows(&listed.target))
+    route.targets.iter().filter(|listed| route.allows(&listed.target))
 }
 
 /// Returns the price rows that can apply to a call on or after `date`, the day on which the prices were checked.

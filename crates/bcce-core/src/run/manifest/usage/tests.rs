@@ -6,6 +6,7 @@ use super::*;
 use crate::base::target::tests::target;
 use crate::call::attempt::tests::failed;
 use crate::config::policy::Policy;
+use crate::config::profiles::Profile;
 use crate::run::artifact::{FinishedStep, StepRecord};
 use crate::run::call_log::{LoggedCall, LoggedStep};
 use crate::run::ids::{Run, RunRef};
@@ -72,6 +73,24 @@ fn lines(plan: &Plan, calls: &[(&str, Attempt)], lost: &[&str]) -> Manifest {
 
 fn input(tokens: u64) -> Usage {
     Usage { input_tokens: tokens, ..Usage::default() }
+}
+
+#[test]
+fn a_line_names_the_model_behind_an_arn() {
+    let mut plan = plan();
+    let arn = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/a1b2";
+    let regions = vec!["us-east-1".to_owned()];
+    let (region, id, model) = ("us-east-1".into(), arn.into(), "anthropic.c".into());
+    let route = plan.routes.get_mut("haiku").unwrap();
+    route.profiles.0.push(Profile { region, id, model, regions });
+    let mut called = answered(NOON, input(7), 1);
+    called.target.model_id = arn.into();
+    let direct = answered(NOON, input(7), 1);
+    let lines = lines(&plan, &[("tests", called), ("tests", direct)], &[]).usage_by_model;
+    let of = |line: &UsageLine| (line.model_id.clone(), line.resolved_id().to_owned());
+    let us = "us.anthropic.claude-haiku-5-5";
+    let expected = [(arn, "anthropic.c"), (us, us)].map(|(a, b)| (a.to_owned(), b.to_owned()));
+    assert_eq!(lines.iter().map(of).collect::<Vec<_>>(), expected);
 }
 
 #[test]

@@ -1,0 +1,139 @@
+//! Reads Bedrock's control plane: what an inference profile calls.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use aws_sdk_bedrock::Client;
+use aws_sdk_bedrock::config::{Builder, Region};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_types::SdkConfig;
+use bcce_core::base::error::Fault;
+use bcce_core::config::profiles::Profile;
+use bcce_core::ports::DescribeProfile;
+
+use crate::fault::internal;
+
+/// The errors for an id that names no profile in the region.
+const NO_SUCH: [&str; 2] = ["ResourceNotFoundException", "ValidationException"];
+
+/// Bedrock's control plane in any region.
+pub struct ControlPlane {
+    config: SdkConfig,
+    endpoint: Option<String>,
+    clients: RefCell<BTreeMap<String, Client>>,
+}
+
+impl ControlPlane {
+    /// Creates the adapter. `endpoint` replaces AWS's own endpoint; `{region}` in it stands for the region of a call.
+    pub fn new(config: &SdkConfig, endpoint: Option<String>) -> Self {
+        Self { config: config.clone(), endpoint, clients: RefCell::default() }
+    }
+
+    fn client(&self, region: &str) -> Client {
+        let mut clients = self.clients.borrow_mut();
+        let new = || client(&self.config, region, self.endpoint.as_deref());
+        clients.entry(region.to_owned()).or_insert_with(new).clone()
+    }
+}
+
+/// Returns a client of the control plane of `region`.
+pub(crate) fn client(config: &SdkConfig, region: &str, endpoint: Option<&str>) -> Client {
+    let mut builder = Builder::from(config).region(Region::new(region.to_owned()));
+    // Set here and not in the shared configuration, where the endpoint of the environment would take precedence.
+    if let Some(endpoint) = endpoint {
+        // The SDK refuses a client that is given an endpoint and FIPS.
+        builder = builder.endpoint_url(endpoint.replace("{region}", region)).use_fips(false);
+    }
+    Client::from_conf(builder.build())
+}
+
+impl DescribeProfile for ControlPlane {
+    async fn describe_profile(
+        &self,
+        region: &str,
+        id: &str,
+    ) -> Result<Result<Profile, String>, Fault> {
+        let get = self.client(region).get_inference_profile().inference_profile_identifier(id);
+        match get.send().await {
+            Ok(got) => Ok(Profile::of(
+                region,
+                id,
+                got.models().iter().filter_map(|model| model.model_arn()),
+            )),
+            Err(error) if error.code().is_some_and(|code| NO_SUCH.contains(&code)) => {
+                Ok(Err("Bedrock knows no such profile there".to_owned()))
+            }
+            Err(error) => {
+                let what = format!("bedrock:GetInferenceProfile {id} in {region}");
+                Err(internal(&what, &error))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use aws_sdk_bedrock::operation::get_inference_profile::{
+        GetInferenceProfileError, GetInferenceProfileOutput,
+    };
+    use aws_sdk_bedrock::types::{
+        InferenceProfileModel, InferenceProfileStatus, InferenceProfileType,
+    };
+    use aws_smithy_mocks::{Rule, mock, mock_client};
+    use aws_smithy_types::error::ErrorMetadata;
+
+    const ARN: &str = "arn:aws:bedrock:us-east-1:000000000000:application-inference-profile/a1b2";
+
+    async fn described(rule: Rule) -> Result<Result<Profile, String>, Fault> {
+        let plane = ControlPlane::new(&SdkConfig::builder().build(), None);
+        let client = mock_client!(aws_sdk_bedrock, [&rule]);
+        plane.clients.borrow_mut().insert("us-east-1".into(), client);
+        plane.describe_profile("us-east-1", ARN).await
+    }
+
+    fn refused(code: &'static str) -> Rule {
+        mock!(Client::get_inference_profile).then_error(move || {
+            GetInferenceProfileError::generic(ErrorMetadata::builder().code(code).build())
+        })
+    }
+
+    #[tokio::test]
+    async fn a_profile_is_described_by_its_models() {
+        let rule = mock!(Client::get_inference_profile)
+            .match_requests(|get| get.inference_profile_identifier() == Some(ARN))
+            .then_output(|| {
+                let model = |region: &str| {
+                    let arn = format!("arn:aws:bedrock:{region}::foundation-model/anthropic.c");
+                    InferenceProfileModel::builder().model_arn(arn).build()
+                };
+                GetInferenceProfileOutput::builder()
+                    .inference_profile_name("search")
+                    .inference_profile_arn(ARN)
+                    .inference_profile_id("a1b2")
+                    .models(model("us-west-2"))
+                    .models(model("us-east-1"))
+                    .status(InferenceProfileStatus::Active)
+                    .r#type(InferenceProfileType::Application)
+                    .build()
+                    .unwrap()
+            });
+        let profile = described(rule).await.unwrap().unwrap();
+        assert_eq!((profile.region.as_str(), profile.id.as_str()), ("us-east-1", ARN));
+        assert_eq!(profile.model, "anthropic.c");
+        assert_eq!(profile.regions, ["us-east-1", "us-west-2"]);
+    }
+
+    #[tokio::test]
+    async fn an_unknown_profile_is_an_answer_and_any_other_error_is_none() {
+        for code in NO_SUCH {
+            assert!(described(refused(code)).await.unwrap().is_err(), "{code}");
+        }
+        for code in ["AccessDeniedException", "ThrottlingException"] {
+            let fault = described(refused(code)).await.unwrap_err();
+            let expected = format!("bedrock:GetInferenceProfile {ARN} in us-east-1: {code}");
+            assert_eq!(fault.message, expected);
+        }
+    }
+}
