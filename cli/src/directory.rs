@@ -22,12 +22,12 @@ pub type Texts = BTreeMap<String, String>;
 /// misplaced files, and the limit ends a loop of symbolic links.
 const DEPTH: usize = 3;
 
-/// Reads a directory and checks it as of `today`.
+/// Reads a directory and checks it. The targets are checked as of `today`, if it is given.
 ///
 /// # Errors
 /// The directory cannot be read, or its files have faults. In the second case the failure has the exit code `exit` and
 /// the advice `then`.
-pub fn checked(directory: &Path, today: Date, exit: Exit, then: &str) -> Outcome<Texts> {
+pub fn checked(directory: &Path, today: Option<Date>, exit: Exit, then: &str) -> Outcome<Texts> {
     let mut read = Read::default();
     read.folder(directory, directory, DEPTH).map_err(|error| {
         let then = "give a directory of configuration files, such as infra/config/dev";
@@ -100,13 +100,18 @@ impl Read {
         };
     }
 
-    fn findings(&self, today: Date) -> Vec<Finding> {
+    fn findings(&self, today: Option<Date>) -> Vec<Finding> {
         let unread = self.unread.iter().map(|(file, cause)| Finding {
             file: file.clone(),
             problem: Problem { field: "document".into(), cause: cause.clone() },
         });
         // A file that could not be read is not reported as missing as well.
-        let more = directory::check(&self.texts, today, &Profiles::default());
+        let mut more = directory::check(&self.texts);
+        more.extend(
+            today.into_iter().flat_map(|today| {
+                directory::check_targets(&self.texts, today, &Profiles::default())
+            }),
+        );
         unread
             .chain(more.into_iter().filter(|finding| !self.unread.contains_key(&finding.file)))
             .collect()
@@ -143,7 +148,8 @@ mod tests {
     const TODAY: Date = date!(2026 - 11 - 28);
 
     fn read(directory: &Path) -> Result<Texts, String> {
-        checked(directory, TODAY, Exit::Usage, "correct the files").map_err(|failure| failure.what)
+        checked(directory, Some(TODAY), Exit::Usage, "correct the files")
+            .map_err(|failure| failure.what)
     }
 
     #[test]
@@ -199,7 +205,7 @@ mod tests {
     #[test]
     fn a_directory_that_is_not_there_is_reported_as_one() {
         let gone = Path::new("/gone");
-        let failure = checked(gone, TODAY, Exit::Failed, "correct the files").unwrap_err();
+        let failure = checked(gone, Some(TODAY), Exit::Failed, "correct the files").unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
         assert!(failure.what.starts_with("/gone cannot be read"), "{}", failure.what);
     }

@@ -8,11 +8,9 @@ use bcce_core::base::error::Fault;
 use bcce_core::config::directory;
 use bcce_core::config::directory::{DOCUMENTS, FOLDERS, document_name};
 use bcce_core::config::documents::{Pointer, fits_parameter, parameter_name};
-use bcce_core::config::profiles::Profiles;
 use bcce_core::io::reader;
 use bcce_core::ports::{GetObject, GetParameters, ListParameters};
 use futures::future::try_join_all;
-use time::Date;
 
 use crate::directory::Texts;
 use crate::exit::Outcome;
@@ -141,9 +139,8 @@ fn state(file: &str, text: &str, kept: Option<Kept>) -> State {
 
 /// Returns the faults of a text that do not depend on other documents, as the document of `file`.
 fn fault(file: &str, text: &str) -> Option<String> {
-    // The day matters only for checks between documents, so any day will do.
     let alone = Texts::from([(file.to_owned(), text.to_owned())]);
-    let findings = directory::check(&alone, Date::MAX, &Profiles::default());
+    let findings = directory::check(&alone);
     let own = findings.iter().filter(|finding| finding.file == file);
     let causes: Vec<String> = own.map(|finding| finding.problem.to_string()).collect();
     (!causes.is_empty()).then(|| causes.join("; "))

@@ -28,15 +28,15 @@ use crate::world::World;
 /// The number of profiles that are asked for at the same time.
 const AT_A_TIME: usize = 8;
 
-/// The descriptions for a configuration.
+/// The descriptions for a configuration, and those in the stack.
 #[derive(Debug, Default, PartialEq)]
 pub struct Described {
     pub profiles: Profiles,
     /// The descriptions in the stack before the push.
-    kept: Profiles,
+    stored: Stored,
     /// The targets whose profile cannot be used.
     pub unusable: Vec<Finding>,
-    /// What a person should know, such as a profile that could not be read.
+    /// Warnings for the user, such as a profile that could not be read.
     pub notes: Vec<String>,
 }
 
@@ -49,18 +49,27 @@ pub async fn describe_all(stack: &Stack, world: &World, files: &Texts) -> Outcom
     let bedrock = ControlPlane::new(&world.sdk_config().await?, endpoint);
     let models = files.get("models.yaml").and_then(|text| from_yaml::<Models>(text).value);
     let Some(models) = models else { return Ok(Described::default()) };
-    describe(&bedrock, &models, kept(stack).await?).await
+    describe(&bedrock, &models, stored(stack).await?).await
 }
 
-/// Reads the descriptions in the stack. A document that cannot be read has none, because a push replaces it.
-async fn kept(stack: &Stack) -> Outcome<Profiles> {
+/// The document with descriptions in a stack.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stored {
+    profiles: Profiles,
+    /// True if the document exists and is not valid. Its profiles are empty then, and a push replaces it.
+    is_broken: bool,
+}
+
+/// Reads the descriptions in the stack.
+async fn stored(stack: &Stack) -> Outcome<Stored> {
     let name = parameter_name(&stack.environment, PROFILES);
     let mut found = stack.parameters.parameters(std::slice::from_ref(&name)).await?;
-    let Some(value) = found.remove(&name) else { return Ok(Profiles::default()) };
+    let Some(value) = found.remove(&name) else { return Ok(Stored::default()) };
     let bucket = &stack.outputs.artifact_bucket;
     let text = reader::follow_pointer(&stack.store, bucket, &value).await?;
     let document = text.and_then(|text| from_yaml::<ProfilesDocument>(&text).finished());
-    Ok(document.unwrap_or_default().profiles)
+    let is_broken = document.is_err();
+    Ok(Stored { profiles: document.unwrap_or_default().profiles, is_broken })
 }
 
 /// Asks Bedrock for each profile that `models` names. If it cannot be asked, the description in the stack stays valid. A
@@ -71,12 +80,12 @@ async fn kept(stack: &Stack) -> Outcome<Profiles> {
 pub async fn describe(
     bedrock: &impl DescribeProfile,
     models: &Models,
-    kept: Profiles,
+    stored: Stored,
 ) -> Outcome<Described> {
-    let asked = named(models);
+    let asked = profiles_of(models);
     let answers = asked.iter().map(async |(region, id)| {
         let answer = bedrock.describe_profile(region, id).await;
-        take(answer, (region, id), &kept)
+        resolve_answer(answer, (region, id), &stored.profiles)
     });
     let answers: Vec<Answer> =
         futures::stream::iter(answers).buffered(AT_A_TIME).try_collect().await?;
@@ -92,15 +101,21 @@ pub async fn describe(
                 described.notes.push(note);
             }
             Answer::Unusable(cause) => {
-                described.unusable.extend(findings(models, (region, id), &cause));
+                let found = findings(models, (region, id), &cause);
+                // Calls fail over from a system-defined profile that does not exist. Its regions and its price are known.
+                match region_of_profile(id) {
+                    Some(_) => described.unusable.extend(found),
+                    None => described.notes.extend(found.iter().map(Finding::to_string)),
+                }
             }
         }
     }
     // Each push would repeat a note about a description that it does not change.
-    let is_new =
-        |note: &String| !kept.0.iter().any(|old| differs_from_table(old).as_ref() == Some(note));
+    let is_new = |note: &String| {
+        !stored.profiles.0.iter().any(|old| differs_from_table(old).as_ref() == Some(note))
+    };
     described.notes.retain(is_new);
-    described.kept = kept;
+    described.stored = stored;
     Ok(described)
 }
 
@@ -111,7 +126,7 @@ impl Described {
     /// A target cannot be called, has no price, or is the only one of its alias and not allowed.
     pub fn check(&self, directory: &Path, files: &Texts, today: Date, then: &str) -> Outcome<()> {
         let mut findings = self.unusable.clone();
-        findings.extend(directory::check(files, today, &self.profiles));
+        findings.extend(directory::check_targets(files, today, &self.profiles));
         if findings.is_empty() {
             return Ok(());
         }
@@ -122,35 +137,38 @@ impl Described {
     ///
     /// # Errors
     /// `Bcce.Internal`: the bucket or SSM cannot be reached. The same applies to [`Described::put`].
-    pub async fn put_all(&self, stack: &Stack) -> Result<(), Fault> {
-        let all = self.with_kept();
-        if all == self.kept { Ok(()) } else { put(stack, all).await }
+    pub async fn put_with_stored(&self, stack: &Stack) -> Result<(), Fault> {
+        let all = self.with_stored();
+        let is_stored = all == self.stored.profiles && !self.stored.is_broken;
+        if is_stored { Ok(()) } else { put(stack, all).await }
     }
 
     /// Writes the descriptions without those that are no longer needed.
     pub async fn put(&self, stack: &Stack) -> Result<(), Fault> {
-        if self.profiles == self.with_kept() {
+        if self.profiles == self.with_stored() {
             return Ok(());
         }
         put(stack, self.profiles.clone()).await
     }
 
     /// Returns the descriptions, followed by those in the stack of other profiles.
-    fn with_kept(&self) -> Profiles {
-        let is_other = |kept: &&Profile| self.profiles.get(&kept.region, &kept.id).is_none();
-        let others = self.kept.0.iter().filter(is_other);
+    fn with_stored(&self) -> Profiles {
+        let is_other = |old: &&Profile| self.profiles.get(&old.region, &old.id).is_none();
+        let others = self.stored.profiles.0.iter().filter(is_other);
         Profiles(self.profiles.0.iter().chain(others).cloned().collect())
     }
 
     /// Returns the line about the document, such as `  new        /bcce/dev/profiles, 6 profiles`. Returns `None` if
     /// there are no profiles.
     pub fn line(&self, environment: &str) -> Option<String> {
-        if self.profiles.is_empty() && self.kept.is_empty() {
+        if self.profiles.is_empty() && self.stored == Stored::default() {
             return None;
         }
-        let what = match (self.profiles == self.kept, self.kept.is_empty()) {
-            (true, _) => "unchanged",
-            (_, true) => "new",
+        let Stored { profiles, is_broken } = &self.stored;
+        let what = match (is_broken, self.profiles == *profiles, profiles.is_empty()) {
+            (true, ..) => "repaired",
+            (_, true, _) => "unchanged",
+            (_, _, true) => "new",
             _ => "changed",
         };
         let parameter = parameter_name(environment, PROFILES);
@@ -173,26 +191,26 @@ enum Answer {
     Unusable(String),
 }
 
-fn take(
+fn resolve_answer(
     answer: Result<Result<Profile, String>, Fault>,
     (region, id): (&str, &str),
-    kept: &Profiles,
+    stored: &Profiles,
 ) -> Result<Answer, Fault> {
     let fault = match answer {
         Ok(Ok(profile)) => return Ok(Answer::New(profile)),
         Ok(Err(cause)) => return Ok(Answer::Unusable(cause)),
         Err(fault) => fault,
     };
-    let instead = match (kept.get(region, id), region_of_profile(id)) {
+    let instead = match (stored.get(region, id), region_of_profile(id)) {
         (Some(_), _) => "the description in the stack stays valid",
         (None, None) => "its regions are those of the built-in table",
         (None, Some(_)) => return Err(fault),
     };
-    Ok(Answer::Kept(kept.get(region, id).cloned(), format!("{}; {instead}", fault.message)))
+    Ok(Answer::Kept(stored.get(region, id).cloned(), format!("{}; {instead}", fault.message)))
 }
 
 /// Returns the profiles that the targets name, each a region and an id.
-fn named(models: &Models) -> BTreeSet<(&str, &str)> {
+fn profiles_of(models: &Models) -> BTreeSet<(&str, &str)> {
     let targets = models.models.values().flat_map(|model| model.targets());
     let is_profile = |id: &str| base_model(id) != id || region_of_profile(id).is_some();
     let profiles = targets.filter(|target| is_profile(&target.model_id));
@@ -280,9 +298,10 @@ mod tests {
         from_yaml(&yaml).finished().unwrap()
     }
 
-    async fn described(answers: &[Given<'_>], kept: Profiles) -> Outcome<Described> {
+    async fn described(answers: &[Given<'_>], profiles: Profiles) -> Outcome<Described> {
+        let stored = Stored { profiles, is_broken: false };
         let bedrock = Answers { answers, asked: RefCell::default() };
-        let described = describe(&bedrock, &models(), kept).await;
+        let described = describe(&bedrock, &models(), stored).await;
         // A model without a profile has nothing to describe.
         let asked = [format!("{ARN} in us-east-1"), format!("{US} in us-east-1")];
         assert!(described.is_err() || bedrock.asked.into_inner() == asked);
@@ -296,7 +315,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_profile_is_asked_for_and_differences_are_told_once() {
+    async fn every_profile_is_asked_for_and_differences_are_reported_once() {
         let (arn, us) = (profile(ARN, &["us-east-1"]), profile(US, &["us-east-1", "us-west-1"]));
         let answers = [(ARN, Ok(Ok(arn.clone()))), (US, Ok(Ok(us.clone())))];
         let first = described(&answers, Profiles::default()).await.unwrap();
@@ -312,28 +331,32 @@ mod tests {
 
     #[tokio::test]
     async fn a_profile_that_does_not_exist_is_a_fault_of_its_target() {
-        let gone = Ok(Err("Bedrock knows no such profile there".to_owned()));
-        let answers = [(ARN, gone), (US, Ok(Ok(profile(US, &TABLE))))];
+        let gone = || Ok(Err("Bedrock does not describe it".to_owned()));
+        let answers = [(ARN, gone()), (US, gone())];
         let described = described(&answers, Profiles::default()).await.unwrap();
         let expected = format!(
-            "models.yaml: models.haiku.targets[2]: {ARN} in us-east-1 cannot be called: Bedrock knows no such profile there"
+            "models.yaml: models.haiku.targets[2]: {ARN} in us-east-1 cannot be called: Bedrock does not describe it"
         );
         assert_eq!(
             described.unusable.iter().map(Finding::to_string).collect::<Vec<_>>(),
             [expected]
         );
+        let note = format!(
+            "models.yaml: models.haiku.targets[0]: {US} in us-east-1 cannot be called: Bedrock does not describe it"
+        );
+        assert_eq!(described.notes, [note], "calls fail over from it");
         let refused = described.check(Path::new("dev"), &Texts::new(), Date::MIN, "stop");
         assert!(refused.unwrap_err().what.contains("cannot be called"));
     }
 
     #[tokio::test]
-    async fn without_an_answer_the_kept_description_counts_and_an_arn_needs_one() {
+    async fn without_an_answer_the_stored_description_counts_and_an_arn_needs_one() {
         let us = (US, denied());
         let failed = described(&[(ARN, denied()), us.clone()], Profiles::default()).await;
         assert!(failed.unwrap_err().what.contains("AccessDenied"));
-        let kept = Profiles(vec![profile(ARN, &["us-east-1"])]);
-        let described = described(&[(ARN, denied()), us], kept.clone()).await.unwrap();
-        assert_eq!(described.profiles, kept);
+        let stored = Profiles(vec![profile(ARN, &["us-east-1"])]);
+        let described = described(&[(ARN, denied()), us], stored.clone()).await.unwrap();
+        assert_eq!(described.profiles, stored);
         let ends = ["the description in the stack stays valid", "those of the built-in table"];
         for (note, end) in described.notes.iter().zip(ends) {
             assert!(note.ends_with(end), "{note}");
@@ -341,13 +364,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_broken_document_is_repaired() {
+        let answers = [(ARN, Ok(Ok(profile(ARN, &[])))), (US, Ok(Ok(profile(US, &TABLE))))];
+        let mut described = described(&answers, Profiles::default()).await.unwrap();
+        described.stored.is_broken = true;
+        assert!(described.line("dev").unwrap().starts_with("  repaired   /bcce/dev/profiles"));
+        described.profiles = Profiles::default();
+        assert!(described.line("dev").is_some(), "also without a profile");
+    }
+
+    #[tokio::test]
     async fn what_runs_may_still_need_is_kept_until_the_documents_are_written() {
         let us = profile(US, &TABLE);
-        let kept = Profiles(vec![profile("us.anthropic.old", &["us-east-1"])]);
+        let stored = Profiles(vec![profile("us.anthropic.old", &["us-east-1"])]);
         let answers = [(ARN, Ok(Ok(profile(ARN, &[])))), (US, Ok(Ok(us)))];
-        let described = described(&answers, kept).await.unwrap();
+        let described = described(&answers, stored).await.unwrap();
         let ids = |profiles: &Profiles| profiles.0.iter().map(|p| p.id.clone()).collect::<Vec<_>>();
-        assert_eq!(ids(&described.with_kept()), [ARN, US, "us.anthropic.old"]);
+        assert_eq!(ids(&described.with_stored()), [ARN, US, "us.anthropic.old"]);
         assert_eq!(ids(&described.profiles), [ARN, US]);
     }
 }

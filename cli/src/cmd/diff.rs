@@ -25,7 +25,7 @@ pub struct Args {
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let then = "nothing was compared; correct the files and compare again";
     // The exit code is not 1, as in `config validate`, because 1 means that a push would change something.
-    let files = checked(&args.directory, world.now().date(), Exit::Usage, then)?;
+    let files = checked(&args.directory, Some(world.now().date()), Exit::Usage, then)?;
     let stack = Stack::find(world).await?;
     let comparison = Comparison::of(&stack, &files).await?;
     for line in lines(&comparison, &args.directory) {

@@ -32,7 +32,8 @@ pub struct Args {
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let then = "nothing was pushed; correct the files and push again";
-    let files = checked(&args.directory, world.now().date(), Exit::Usage, then)?;
+    // The targets are checked when Bedrock has described their profiles.
+    let files = checked(&args.directory, None, Exit::Usage, then)?;
     print_warnings(warnings(&files, world.now().date()));
     let stack = Stack::find(world).await?;
     let described = profiles::describe_all(&stack, world, &files).await?;
@@ -40,8 +41,8 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     print_warnings(&described.notes);
     let comparison = Comparison::of(&stack, &files).await?;
     let (mut written, all) = (0, comparison.differing());
-    // First with the profiles of the old documents and of the new ones, because runs are planned meanwhile.
-    described.put_all(&stack).await?;
+    // Runs are planned meanwhile, so the document first has the profiles of the old and the new documents.
+    described.put_with_stored(&stack).await?;
     // If the output cannot be written, the push continues, so that the stack never has half of a change.
     let mut printed = Ok(());
     for document in &comparison.documents {

@@ -17,7 +17,8 @@ pub struct Args {
 
 pub fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let today = world.now().date();
-    let texts = checked(&args.directory, today, Exit::Failed, "correct the files and check again")?;
+    let texts =
+        checked(&args.directory, Some(today), Exit::Failed, "correct the files and check again")?;
     writeln!(out, "{}: {} files are valid", args.directory.display(), texts.len())?;
     print_warnings(warnings(&texts, today));
     print_warnings(secrets::needed_of(&world.environment, &texts));

@@ -14,7 +14,7 @@ use bcce_core::ports::DescribeProfile;
 use crate::fault::internal;
 
 /// The errors for an id that names no profile in the region.
-const NO_SUCH: [&str; 2] = ["ResourceNotFoundException", "ValidationException"];
+const UNKNOWN_PROFILE: [&str; 2] = ["ResourceNotFoundException", "ValidationException"];
 
 /// Bedrock's control plane in any region.
 pub struct ControlPlane {
@@ -58,10 +58,13 @@ impl DescribeProfile for ControlPlane {
             Ok(got) => Ok(Profile::of(
                 region,
                 id,
-                got.models().iter().filter_map(|model| model.model_arn()),
+                got.models()
+                    .iter()
+                    .map(|model| model.model_arn().unwrap_or("a model without an ARN")),
             )),
-            Err(error) if error.code().is_some_and(|code| NO_SUCH.contains(&code)) => {
-                Ok(Err("Bedrock knows no such profile there".to_owned()))
+            Err(error) if error.code().is_some_and(|code| UNKNOWN_PROFILE.contains(&code)) => {
+                let message = error.message().unwrap_or("no reason given");
+                Ok(Err(format!("Bedrock does not describe it in {region}: {message}")))
             }
             Err(error) => {
                 let what = format!("bedrock:GetInferenceProfile {id} in {region}");
@@ -127,7 +130,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_unknown_profile_is_an_answer_and_any_other_error_is_none() {
-        for code in NO_SUCH {
+        for code in UNKNOWN_PROFILE {
             assert!(described(refused(code)).await.unwrap().is_err(), "{code}");
         }
         for code in ["AccessDeniedException", "ThrottlingException"] {

@@ -59,6 +59,7 @@ const CONFIGURATION: Shown = Simulated(&[
     "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/models",
     "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/policy",
     "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/prices",
+    "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/profiles",
     "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/routing",
     "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/workflows/explain",
 ]);

@@ -116,7 +116,7 @@ async fn a_push_resolves_application_inference_profiles_or_writes_nothing() {
 
     let (code, text) = push(&unknown);
     let cause = format!(
-        "models.yaml: models.haiku.targets[0]: {unknown} in us-east-1 cannot be called: Bedrock knows no such profile there"
+        "models.yaml: models.haiku.targets[0]: {unknown} in us-east-1 cannot be called: Bedrock does not describe it in us-east-1: The inference profile {unknown} was not found."
     );
     assert!(code == 2 && text.contains(&cause), "{code} {text}");
     let written = stack.ssm.get_parameters_by_path().path(format!("/bcce/{name}"));

@@ -57,7 +57,7 @@ fn the_model_behind_an_arn_is_the_model_and_the_arn_is_the_target() {
     let [mut calls, _, _] = calls();
     calls.usage.line.region = "us-east-1".into();
     calls.usage.line.model_id = "arn:x".into();
-    calls.usage.line.behind = Some("global.anthropic.claude-haiku-5-5".into());
+    calls.usage.line.profile_model = Some("global.anthropic.claude-haiku-5-5".into());
     assert_eq!(Dimension::Model.of_calls(&calls), "anthropic.claude-haiku-5-5");
     assert_eq!(Dimension::Target.of_calls(&calls), "us-east-1 arn:x");
     let wants = |model: &str| {

@@ -116,8 +116,8 @@ fn calls_item(calls: &CountedCalls) -> Item {
     let texts =
         [("step", step), ("region", &line.region), ("model_id", &line.model_id), ("tier", tier)];
     item.extend(texts.map(|(name, value)| (name.to_owned(), text(value))));
-    if let Some(behind) = &line.behind {
-        item.insert("behind".into(), text(behind));
+    if let Some(model) = &line.profile_model {
+        item.insert("profile_model".into(), text(model));
     }
     if *long_prompt {
         item.insert("long_prompt".into(), AttributeValue::Bool(true));
@@ -203,7 +203,7 @@ fn calls_of(day: Date, item: &Item) -> Option<CountedCalls> {
     let model_id = string("model_id")?;
     let line = UsageLine {
         region: string("region")?,
-        behind: string("behind"),
+        profile_model: string("profile_model"),
         runs: 0,
         calls: number_of(item, "calls")?,
         failed_calls: count("failed_calls")?,

@@ -52,9 +52,9 @@ pub fn document_name(file: &str) -> Option<&str> {
     is_known.then_some(name)
 }
 
-/// Checks `files`, which are texts by their path within the directory. Each target must have a price on the day
-/// `today`, in UTC. The model and the regions of an application inference profile are checked only if `profiles` has it.
-pub fn check(files: &BTreeMap<String, String>, today: Date, profiles: &Profiles) -> Vec<Finding> {
+/// Checks `files`, which are texts by their path within the directory. [`check_targets`] checks what depends on the
+/// inference profiles of targets.
+pub fn check(files: &BTreeMap<String, String>) -> Vec<Finding> {
     let mut findings = Findings::default();
     for file in files.keys().filter(|file| document_name(file).is_none()) {
         findings.add(
@@ -65,7 +65,7 @@ pub fn check(files: &BTreeMap<String, String>, today: Date, profiles: &Profiles)
     }
     let models = findings.document::<Models>(files, "models.yaml");
     let policy = findings.document::<Policy>(files, "policy.yaml");
-    let prices = findings.document::<Prices>(files, "prices.yaml");
+    findings.document::<Prices>(files, "prices.yaml");
     findings.document::<Routing>(files, "routing.yaml");
     let templates = findings.templates(files);
     let sources = findings.sources(files);
@@ -82,10 +82,32 @@ pub fn check(files: &BTreeMap<String, String>, today: Date, profiles: &Profiles)
         findings.extend(file, found.except(&source.stand_ins));
     }
     if let Some(policy) = policy.whole() {
-        findings.extend("models.yaml", allowed(models, policy, profiles));
         findings.extend("policy.yaml", matched(&templates, models, policy));
     }
-    if let Some(prices) = prices.whole() {
+    findings.0
+}
+
+/// Checks the targets of `files` whose documents are valid: each must have a price on the day `today`, in UTC, and the
+/// policy must allow at least one of each alias. The model and the regions of an application inference profile are
+/// checked only if `profiles` has it.
+pub fn check_targets(
+    files: &BTreeMap<String, String>,
+    today: Date,
+    profiles: &Profiles,
+) -> Vec<Finding> {
+    fn draft<T: Document>(files: &BTreeMap<String, String>, file: &str) -> Option<Draft<T>> {
+        files.get(file).map(|text| from_yaml(text))
+    }
+    let mut findings = Findings::default();
+    let models = draft::<Models>(files, "models.yaml");
+    let Some(models) = models.as_ref().and_then(Draft::whole) else { return findings.0 };
+    findings.extend("models.yaml", in_region(models));
+    let policy = draft::<Policy>(files, "policy.yaml");
+    if let Some(policy) = policy.as_ref().and_then(Draft::whole) {
+        findings.extend("models.yaml", allowed(models, policy, profiles));
+    }
+    let prices = draft::<Prices>(files, "prices.yaml");
+    if let Some(prices) = prices.as_ref().and_then(Draft::whole) {
         findings.extend("prices.yaml", priced(models, prices, profiles, today));
     }
     findings.0
@@ -272,8 +294,22 @@ fn fed(rule: &Rule, template: &Template) -> Problems {
     problems
 }
 
+/// Checks that each ARN of an inference profile is called in its own region.
+fn in_region(models: &Models) -> Problems {
+    let mut problems = Problems::default();
+    for (alias, model) in &models.models {
+        for (n, target) in model.targets().enumerate() {
+            let region = region_of_profile(&target.model_id).unwrap_or(&target.region);
+            let cause = format!("must be {region}, the region of the profile");
+            let field = format!("models.{alias}.targets[{n}].region");
+            problems.check(region == target.region, field, cause);
+        }
+    }
+    problems
+}
+
 /// Returns `true` if only Bedrock knows what the target reaches, and it has not been asked.
-pub fn is_undescribed(target: &Target, profiles: &Profiles) -> bool {
+fn is_undescribed(target: &Target, profiles: &Profiles) -> bool {
     let Target { region, model_id, .. } = target;
     region_of_profile(model_id).is_some() && profiles.get(region, model_id).is_none()
 }
@@ -369,7 +405,9 @@ mod tests {
     }
 
     fn findings_on(files: &BTreeMap<String, String>, today: Date) -> Vec<String> {
-        check(files, today, &Profiles::default()).iter().map(Finding::to_string).collect()
+        let mut found = check(files);
+        found.extend(check_targets(files, today, &Profiles::default()));
+        found.iter().map(Finding::to_string).collect()
     }
 
     #[test]
@@ -521,7 +559,7 @@ mod tests {
             Profiles(vec![Profile { region, id, model, regions }])
         };
         let found = |profiles: &Profiles| {
-            let found = check(&files, date!(2026 - 11 - 28), profiles);
+            let found = check_targets(&files, date!(2026 - 11 - 28), profiles);
             found.iter().map(Finding::to_string).collect::<Vec<_>>()
         };
         assert_eq!(found(&Profiles::default()), [""; 0]);
@@ -530,6 +568,18 @@ mod tests {
         let expected =
             "prices.yaml: models.anthropic.claude-opus-9: is missing, and the model opus calls it";
         assert_eq!(unpriced, [expected]);
+    }
+
+    #[test]
+    fn an_arn_in_a_region_that_is_not_its_own_is_reported() {
+        let mut files = files();
+        let arn = "arn:aws:bedrock:us-east-1:1:application-inference-profile/a";
+        let models = files.get_mut("models.yaml").unwrap();
+        let called = "region: us-west-2, model_id: us.anthropic.claude-opus-5-5";
+        assert!(models.contains(called));
+        *models = models.replace(called, &format!("region: us-west-2, model_id: \"{arn}\""));
+        let expected = "models.yaml: models.opus.targets[1].region: must be us-east-1, the region of the profile";
+        assert_eq!(reported(&files), [expected]);
     }
 
     #[test]

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use crate::base::error::Problems;
 use crate::base::limits::MAX_TARGETS;
 use crate::base::target::{Guardrail, Target};
-use crate::config::profiles::region_of_profile;
 use crate::config::residency::not_callable_from;
 use crate::config::routing::RoutingOverride;
 use crate::config::template::Step;
@@ -114,9 +113,6 @@ impl Document for Models {
                     let takes = model.takes.with(&listed.takes);
                     problems.extend(takes.check(&format!("{field}[{n}].takes")));
                 }
-                let region = region_of_profile(&target.model_id).unwrap_or(&target.region);
-                let cause = format!("must be {region}, the region of the profile");
-                problems.check(region == target.region, format!("{field}[{n}].region"), cause);
                 if let Some(sources) = not_callable_from(&target.region, &target.model_id) {
                     let cause = format!(
                         "{} is not callable from {}, only from {}",
@@ -182,20 +178,6 @@ impl Models {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_arn_in_a_region_that_is_not_its_own_is_reported() {
-        let arn = "arn:aws:bedrock:us-east-1:1:application-inference-profile/a";
-        let check = |region: &str| {
-            let yaml = format!(
-                "version: 1\nmodels:\n  m:\n    takes: {{ max_output_tokens: 1 }}\n    targets:\n    - {{ region: {region}, model_id: \"{arn}\" }}\n"
-            );
-            serde_saphyr::from_str::<Models>(&yaml).unwrap().check().to_string()
-        };
-        assert_eq!(check("us-east-1"), "");
-        let cause = "models.m.targets[0].region: must be us-east-1, the region of the profile";
-        assert_eq!(check("us-west-2"), cause);
-    }
 
     #[test]
     fn a_profile_in_a_region_that_cannot_call_it_is_reported() {

@@ -97,12 +97,12 @@ impl Profiles {
     /// Returns the id whose model, price and reach apply to a call of `id` in `region`: for the ARN of a known
     /// application inference profile the model behind it, else `id` itself.
     pub fn resolve<'a>(&'a self, region: &str, id: &'a str) -> &'a str {
-        self.behind(region, id).unwrap_or(id)
+        self.model(region, id).unwrap_or(id)
     }
 
     /// Returns the model behind an ARN. Returns `None` if `id` is not an ARN, because then it names its model itself,
     /// or if the profile is unknown.
-    pub fn behind(&self, region: &str, id: &str) -> Option<&str> {
+    pub fn model(&self, region: &str, id: &str) -> Option<&str> {
         let profile = self.get(region, id).filter(|_| id.starts_with("arn:"))?;
         Some(&profile.model)
     }
@@ -115,6 +115,12 @@ impl Profiles {
             found.extend(profile.cloned());
         }
         Self(found)
+    }
+
+    /// Returns the profiles that are not `left_out`.
+    pub fn without(mut self, left_out: impl Fn(&Profile) -> bool) -> Self {
+        self.0.retain(|profile| !left_out(profile));
+        self
     }
 
     /// Returns `true` if no profile is known.

@@ -5,7 +5,8 @@
 use crate::base::target::Target;
 use crate::config::profiles::{GLOBAL, Profiles};
 
-/// A geography of system-defined inference profiles. It is used only for profiles that `config push` could not read.
+/// A geography of system-defined inference profiles. The regions of a profile that Bedrock has described to `config
+/// push` replace it.
 ///
 /// The source is the list of supported cross-Region inference profiles in the Amazon Bedrock user guide. Each set of
 /// regions is the union over the Claude models; a single model may reach fewer regions.
@@ -74,14 +75,15 @@ impl<'a> Reach<'a> {
     /// Returns the regions that a call of `target` may reach.
     pub fn of(target: &'a Target, profiles: &'a Profiles) -> Self {
         let Target { region, model_id, .. } = target;
-        if profiles.resolve(region, model_id).starts_with(GLOBAL) {
-            return Self::Anywhere;
+        if let Some(profile) = profiles.get(region, model_id) {
+            return match &profile.regions[..] {
+                _ if profile.model.starts_with(GLOBAL) => Self::Anywhere,
+                [] => Self::Unknown,
+                regions => Self::Described { source: region, regions },
+            };
         }
-        // A description without regions would allow the call from anywhere, so it does not count as one.
-        let described =
-            profiles.get(region, model_id).filter(|profile| !profile.regions.is_empty());
-        if let Some(profile) = described {
-            return Self::Described { source: region, regions: &profile.regions };
+        if model_id.starts_with(GLOBAL) {
+            return Self::Anywhere;
         }
         if let Some(geography) = geography(model_id) {
             return Self::Regions { source: region, geography: geography.reaches };
@@ -124,16 +126,20 @@ fn geography(model_id: &str) -> Option<&'static Geography> {
     GEOGRAPHIES.iter().find(|geography| model_id.starts_with(geography.prefix))
 }
 
-/// Returns the regions that the built-in table has for a system-defined profile. Returns `None` for every other id.
+/// Returns the regions that the built-in table has for a system-defined profile, sorted. Returns `None` for every other
+/// id.
 pub fn regions_in_table(model_id: &str) -> Option<&'static [&'static str]> {
     geography(model_id).map(|geography| geography.reaches)
 }
 
-/// Returns the model of a profile id, such as `anthropic.claude-x` for `us.anthropic.claude-x`.
+/// Returns the model of a profile id, such as `anthropic.claude-x` for `us.anthropic.claude-x`. The prefix may be that of
+/// a geography that the table does not have.
 pub fn base_model(model_id: &str) -> &str {
-    let prefix = model_id.strip_prefix(GLOBAL).map(|rest| model_id.len() - rest.len());
-    let prefix = prefix.or_else(|| geography(model_id).map(|geography| geography.prefix.len()));
-    &model_id[prefix.unwrap_or(0)..]
+    let is_geography = |prefix: &str| prefix.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+    match model_id.split_once('.') {
+        Some((prefix, model)) if is_geography(prefix) && model.starts_with("anthropic.") => model,
+        _ => model_id,
+    }
 }
 
 #[cfg(test)]
@@ -192,6 +198,12 @@ mod tests {
         assert!(outside_of(&global, "us-east-1", arn, &["us-east-1", "us-west-2"]));
         let empty = described(arn, "anthropic.c", &[]);
         assert!(outside_of(&empty, "us-east-1", arn, &["us-east-1"]));
+        // The table does not make up for a description that allows any region, or none.
+        for model in ["global.anthropic.c", "anthropic.c"] {
+            let us = described("us.anthropic.c", model, &[]);
+            let all = ["us-east-1", "us-east-2", "us-west-2"];
+            assert!(outside_of(&us, "us-east-1", "us.anthropic.c", &all), "{model}");
+        }
         // A profile may reach fewer or more regions than the table has.
         let us = "us.anthropic.c";
         let fewer = described(us, "anthropic.c", &["us-east-1", "us-west-2"]);
@@ -204,8 +216,12 @@ mod tests {
 
     #[test]
     fn base_models_lose_their_profile_prefix_only() {
-        for id in ["us.anthropic.c", "us-gov.anthropic.c", "global.anthropic.c", "anthropic.c"] {
-            assert_eq!(base_model(id), "anthropic.c");
+        let ids = ["us.", "us-gov.", "global.", "ca.", ""];
+        ids.iter().for_each(|prefix| {
+            assert_eq!(base_model(&format!("{prefix}anthropic.c")), "anthropic.c");
+        });
+        for other in ["arn:aws:bedrock:x.anthropic.c", "us.other.c", "anthropic.c.anthropic.d"] {
+            assert_eq!(base_model(other), other);
         }
     }
 

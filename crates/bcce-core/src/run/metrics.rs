@@ -44,7 +44,7 @@ fn run(environment: &str, manifest: &Manifest) -> String {
 
 fn by_model(environment: &str, manifest: &Manifest, line: &UsageLine) -> String {
     let dimensions =
-        [("Environment", environment), ("Region", &line.region), ("Model", &line.model_id)];
+        [("Environment", environment), ("Region", &line.region), ("Model", line.resolved_id())];
     document(manifest, &dimensions, &calls(line))
 }
 

@@ -219,8 +219,8 @@ impl Plan {
     }
 
     /// Returns the model behind the ARN of an application inference profile. Returns `None` for every other id.
-    pub fn behind(&self, region: &str, model_id: &str) -> Option<&str> {
-        self.routes.values().find_map(|route| route.profiles.behind(region, model_id))
+    pub fn profile_model(&self, region: &str, model_id: &str) -> Option<&str> {
+        self.routes.values().find_map(|route| route.profiles.model(region, model_id))
     }
 
     /// Returns the list that a step fans out over, or `None` if it does not fan out.

@@ -37,7 +37,7 @@ fn calls(step: &str) -> CountedCalls {
             line: UsageLine {
                 region: "us-east-1".into(),
                 model_id: "us.m".into(),
-                behind: Some("anthropic.m".into()),
+                profile_model: Some("anthropic.m".into()),
                 runs: 0,
                 calls: 3,
                 failed_calls: 1,

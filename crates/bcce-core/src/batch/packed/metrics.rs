@@ -31,7 +31,7 @@ pub fn of_part(environment: &str, manifest: &PartManifest) -> Vec<String> {
     )];
     let by_model = |line: &UsageLine| {
         let dimensions =
-            [of_environment[0], ("Region", line.region.as_str()), ("Model", &line.model_id)];
+            [of_environment[0], ("Region", line.region.as_str()), ("Model", line.resolved_id())];
         document(&dimensions, &calls(line))
     };
     documents.extend(manifest.usage_by_model.iter().map(by_model));

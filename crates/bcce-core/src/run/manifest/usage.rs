@@ -21,9 +21,10 @@ use crate::run::plan::Plan;
 pub struct UsageLine {
     pub region: String,
     pub model_id: String,
-    /// The model behind `model_id`, if that is the ARN of an application inference profile.
+    /// The model behind `model_id`, if that is the ARN of an application inference profile. It starts with `global.` if
+    /// any commercial region may answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub behind: Option<String>,
+    pub profile_model: Option<String>,
     /// The number of runs with such calls. The manifest of a run leaves it out.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub runs: u64,
@@ -96,11 +97,12 @@ fn is_one(count: &u64) -> bool {
 impl UsageLine {
     /// Returns the id that names the model: the model behind an ARN, else the id that was called.
     pub fn resolved_id(&self) -> &str {
-        self.behind.as_deref().unwrap_or(&self.model_id)
+        self.profile_model.as_deref().unwrap_or(&self.model_id)
     }
 
     /// Adds the usage of other calls to the same model in the same region.
     pub fn add(&mut self, other: &Self) {
+        self.profile_model = self.profile_model.take().or_else(|| other.profile_model.clone());
         self.runs += other.runs;
         self.calls += other.calls;
         self.failed_calls += other.failed_calls;
@@ -223,7 +225,9 @@ fn step_usage(plan: Option<&Plan>, key: Key<'_>, calls: &[Paid<'_>]) -> StepUsag
     let line = UsageLine {
         region: region.to_owned(),
         model_id: model_id.to_owned(),
-        behind: plan.and_then(|plan| plan.behind(region, model_id)).map(str::to_owned),
+        profile_model: plan
+            .and_then(|plan| plan.profile_model(region, model_id))
+            .map(str::to_owned),
         runs: 1,
         calls: calls.len() as u64,
         failed_calls: count(|call| call.attempt.outcome == AttemptOutcome::Failed),

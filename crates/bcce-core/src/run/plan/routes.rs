@@ -8,6 +8,8 @@ use crate::base::digest::sha256_hex;
 use crate::base::target::Target;
 use crate::config::configuration::Configuration;
 use crate::config::models::{Model, RouteTarget};
+use crate::config::profiles::Profile;
+use crate::config::residency::regions_in_table;
 use crate::config::routing::{Routing, Strategy};
 use crate::config::template::Step;
 use crate::failover::route::{Cached, Expected, Route};
@@ -37,7 +39,8 @@ pub(super) fn of(
         Route {
             targets: targets(sources, model, by_cost),
             policy: sources.configuration.policy.of_targets(),
-            profiles: sources.configuration.profiles.of(called),
+            // The state machine passes routes on, so they have no description that says the same as the table.
+            profiles: sources.configuration.profiles.of(called).without(is_in_table),
             rounds: history::rounds(executions),
             patience: Some(platform(sources, model).timeouts),
             expected: by_cost.then(|| expected(sources, step, steps, inputs)),
@@ -48,6 +51,11 @@ pub(super) fn of(
         .iter()
         .filter_map(|step| Some((name(sources, step), route(step, model(sources, step)?))));
     routes.collect()
+}
+
+/// Returns `true` if the built-in table has the regions of the profile.
+fn is_in_table(profile: &Profile) -> bool {
+    regions_in_table(&profile.id).is_some_and(|regions| profile.regions == regions)
 }
 
 /// Returns the routing that the platform team sets for a model, before the workflow and the step change it.

@@ -97,7 +97,7 @@ fn an_application_inference_profile_has_the_price_and_the_regions_of_the_model_b
     let called_by_id = rows(&plan, "us.anthropic.claude-haiku-5-5");
     assert!(called_by_id.is_some());
     assert_eq!(rows(&plan, ARN), called_by_id);
-    assert_eq!(plan.behind("us-east-1", ARN), Some("anthropic.claude-haiku-5-5"));
+    assert_eq!(plan.profile_model("us-east-1", ARN), Some("anthropic.claude-haiku-5-5"));
     // A global profile is cheaper and may answer anywhere.
     let global = over_profile("global.anthropic.claude-haiku-5-5", &[], &us).unwrap();
     assert!(!global.routes["haiku"].allows(&global.routes["haiku"].targets[0].target));
