@@ -72,7 +72,9 @@ impl Comparison {
     /// A document that has a file cannot be read from the stack.
     pub async fn of(stack: &Stack, files: &Texts) -> Outcome<Self> {
         let names = DOCUMENTS.map(|name| parameter_name(&stack.environment, name));
-        let mut values = stack.parameters.parameters(&names).await?;
+        let found = stack.parameters.parameters(&names).await?.into_iter();
+        let mut values: BTreeMap<String, String> =
+            found.map(|(name, parameter)| (name, parameter.value)).collect();
         for folder in FOLDERS {
             let path = parameter_name(&stack.environment, folder);
             values.extend(stack.parameters.below(&path).await?);

@@ -64,9 +64,9 @@ pub struct Stored {
 async fn stored(stack: &Stack) -> Outcome<Stored> {
     let name = parameter_name(&stack.environment, PROFILES);
     let mut found = stack.parameters.parameters(std::slice::from_ref(&name)).await?;
-    let Some(value) = found.remove(&name) else { return Ok(Stored::default()) };
+    let Some(found) = found.remove(&name) else { return Ok(Stored::default()) };
     let bucket = &stack.outputs.artifact_bucket;
-    let text = reader::follow_pointer(&stack.store, bucket, &value).await?;
+    let text = reader::follow_pointer(&stack.store, bucket, &found.value).await?;
     let document = text.and_then(|text| from_yaml::<ProfilesDocument>(&text).finished());
     let is_broken = document.is_err();
     Ok(Stored { profiles: document.unwrap_or_default().profiles, is_broken })

@@ -67,7 +67,7 @@ impl Stack {
         let parameters = Parameters::new(&config);
         let name = parameter_name(&world.environment, "stack");
         let mut found = parameters.parameters(std::slice::from_ref(&name)).await?;
-        let value = found.remove(&name).ok_or_else(|| missing(&name, &config))?;
+        let value = found.remove(&name).ok_or_else(|| missing(&name, &config))?.value;
         let outputs: Outputs = serde_json::from_str(&value).map_err(|error| {
             let what = format!("the SSM parameter {name} has invalid content: {error}");
             Failure::unreachable(

@@ -59,6 +59,11 @@ impl HealthTable {
         Self { client: Client::from_conf(config), table: table.to_owned() }
     }
 
+    /// Returns the client and the name of the table.
+    pub(crate) fn parts(&self) -> (&Client, &str) {
+        (&self.client, &self.table)
+    }
+
     /// Reads the items with these keys, in no particular order. The read is consistent, so that a breaker that has just
     /// opened is seen as open.
     async fn items(&self, keys: &[(String, String)]) -> Result<Vec<Item>, Fault> {
@@ -332,7 +337,7 @@ mod tests {
             model_id: "us.m".into(),
             guardrail: None,
         };
-        let call = LoggedCall { started_at: NOW, target };
+        let call = LoggedCall::new(NOW, target);
         let noted = table(&rule).log_call(&RunRef::first("default", "w", "1"), &step, &call).await;
         assert_eq!(noted, Ok(()));
     }

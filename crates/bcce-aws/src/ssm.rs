@@ -7,7 +7,7 @@ use aws_sdk_ssm::types::ParameterType;
 use aws_types::SdkConfig;
 use bcce_core::base::error::Fault;
 use bcce_core::config::documents::fits_parameter;
-use bcce_core::ports::{GetParameters, ListParameters};
+use bcce_core::ports::{GetParameters, ListParameters, Parameter};
 
 use crate::fault::internal;
 use crate::lazily::Lazily;
@@ -56,7 +56,7 @@ fn pair(parameter: &aws_sdk_ssm::types::Parameter) -> Option<(String, String)> {
 }
 
 impl GetParameters for Parameters {
-    async fn parameters(&self, names: &[String]) -> Result<BTreeMap<String, String>, Fault> {
+    async fn parameters(&self, names: &[String]) -> Result<BTreeMap<String, Parameter>, Fault> {
         let get = self
             .client
             .get()
@@ -64,7 +64,12 @@ impl GetParameters for Parameters {
             .set_names(Some(names.to_vec()))
             .with_decryption(true);
         let got = get.send().await.map_err(|error| internal("ssm:GetParameters", &error))?;
-        Ok(got.parameters().iter().filter_map(pair).collect())
+        let versioned = |parameter: &aws_sdk_ssm::types::Parameter| {
+            let (name, value) = pair(parameter)?;
+            let version = u64::try_from(parameter.version()).unwrap_or_default();
+            Some((name, Parameter { value, version }))
+        };
+        Ok(got.parameters().iter().filter_map(versioned).collect())
     }
 }
 
@@ -78,12 +83,13 @@ mod tests {
     #[tokio::test]
     async fn a_missing_parameter_is_left_out() {
         let rule = mock!(Client::get_parameters).then_output(|| {
-            let found = Parameter::builder().name("/a").value("1").build();
+            let found = Parameter::builder().name("/a").value("1").version(7).build();
             GetParametersOutput::builder().parameters(found).invalid_parameters("/b").build()
         });
         let parameters = Parameters { client: mock_client!(aws_sdk_ssm, [&rule]).into() };
         let got = parameters.parameters(&["/a".into(), "/b".into()]).await.unwrap();
-        assert_eq!(got, BTreeMap::from([("/a".into(), "1".into())]));
+        let parameter = bcce_core::ports::Parameter { value: "1".into(), version: 7 };
+        assert_eq!(got, BTreeMap::from([("/a".into(), parameter)]));
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use bcce_core::batch::{BatchRequest, BatchSpec, Intake, RowReader, StoredBatch};
+use bcce_core::config::budgets::Budgets;
 use bcce_core::config::configuration::Configuration;
 use bcce_core::config::policy::Policy;
 use bcce_core::config::profiles::Profiles;
@@ -40,6 +41,7 @@ fn rows(criterion: &mut Criterion) {
         policy: Policy::default(),
         policy_sha256: String::new(),
         profiles: Profiles::default(),
+        budgets: Budgets::default(),
         prices: read(PRICES),
     };
     let text = "A breaker opens on evidence. ".repeat(35); // a kilobyte

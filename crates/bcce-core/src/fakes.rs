@@ -6,6 +6,7 @@ mod parts; // the ledger's ports of packed batches
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 
+use rust_decimal::Decimal;
 use time::OffsetDateTime;
 
 use crate::base::error::Fault;
@@ -13,10 +14,11 @@ use crate::batch::bulk::{Job, JobStart, NewJob};
 use crate::failover::latency::Histogram;
 use crate::ports::{
     Clock, CountLatency, FindJob, GetObject, GetParameters, GetSealed, ListObjects, ListParameters,
-    LogCall, NoteCache, Put, PutOnce, PutSealed, ReadBreakers, ReadCaches, ReadCallLog, ReadJob,
-    ReadLatencies, SealedObject, SignDigest, StartJob, StopJob, StoredBreaker, VerifyDigest,
-    WriteBreaker,
+    LogCall, MoveMoney, NoteCache, Parameter, Put, PutOnce, PutSealed, ReadBreakers, ReadCaches,
+    ReadCallLog, ReadCounter, ReadJob, ReadLatencies, ReserveCall, SealedObject, SetLimit,
+    SettleCall, SignDigest, StartJob, StopJob, StoredBreaker, VerifyDigest, WriteBreaker,
 };
+use crate::run::budgets::{CounterState, Limit, Move};
 use crate::run::call_log::{LoggedCall, LoggedStep};
 use crate::run::ids::{RunRef, StepRef};
 
@@ -142,8 +144,10 @@ impl ListObjects for MemoryStore {
 pub struct MemoryParameters(pub BTreeMap<String, String>);
 
 impl GetParameters for MemoryParameters {
-    async fn parameters(&self, names: &[String]) -> Result<BTreeMap<String, String>, Fault> {
-        let known = names.iter().filter_map(|name| Some((name.clone(), self.0.get(name)?.clone())));
+    async fn parameters(&self, names: &[String]) -> Result<BTreeMap<String, Parameter>, Fault> {
+        let parameter =
+            |name: &String| Some(Parameter { value: self.0.get(name)?.clone(), version: 1 });
+        let known = names.iter().filter_map(|name| Some((name.clone(), parameter(name)?)));
         Ok(known.collect())
     }
 }
@@ -159,6 +163,8 @@ impl ListParameters for MemoryParameters {
 /// The part of a ledger that concerns targets, in memory.
 #[derive(Default)]
 pub struct MemoryHealth {
+    /// The counters of budgets.
+    pub counters: RefCell<BTreeMap<String, CounterState>>,
     pub kept: RefCell<BTreeMap<String, StoredBreaker>>,
     /// True if every call fails.
     pub is_gone: Cell<bool>,
@@ -260,9 +266,87 @@ impl LogCall for &MemoryHealth {
         call: &LoggedCall,
     ) -> Result<(), Fault> {
         self.answer()?;
-        let logged = LoggedStep { step: step.step.clone(), item: step.item, call: call.clone() };
+        let (step, item, call) = (step.step.clone(), step.item, call.clone());
+        let logged = LoggedStep { step, item, call, is_settled: false };
         self.logged_calls.borrow_mut().push(logged);
         Ok(())
+    }
+}
+
+impl ReserveCall for &MemoryHealth {
+    async fn reserve_call(
+        &self,
+        _run: &RunRef,
+        step: &StepRef,
+        call: &LoggedCall,
+        limits: &[Limit],
+    ) -> Result<Vec<usize>, Fault> {
+        self.answer()?;
+        let mut counters = self.counters.borrow_mut();
+        let mut short = Vec::new();
+        for (at, (reserved, limit)) in call.reserved.iter().zip(limits).enumerate() {
+            let counter = counters.entry(reserved.counter.clone()).or_default();
+            if !counter.has_free(reserved.shard, reserved.amount, limit.revision) {
+                short.push(at);
+            }
+        }
+        for reserved in call.reserved.iter().filter(|_| short.is_empty()) {
+            let counter = counters.entry(reserved.counter.clone()).or_default();
+            counter.reserve(reserved.shard, reserved.amount);
+        }
+        if short.is_empty() {
+            let (step, item, call) = (step.step.clone(), step.item, call.clone());
+            let logged = LoggedStep { step, item, call, is_settled: false };
+            self.logged_calls.borrow_mut().push(logged);
+        }
+        Ok(short)
+    }
+}
+
+impl SettleCall for &MemoryHealth {
+    async fn settle_call(
+        &self,
+        _run: &RunRef,
+        _step: &StepRef,
+        call: &LoggedCall,
+        actual: &[Decimal],
+    ) -> Result<bool, Fault> {
+        self.answer()?;
+        let mut logged = self.logged_calls.borrow_mut();
+        let Some(logged) = logged.iter_mut().find(|logged| logged.call == *call) else {
+            return Ok(false);
+        };
+        if std::mem::replace(&mut logged.is_settled, true) {
+            return Ok(false);
+        }
+        for (reserved, actual) in call.reserved.iter().zip(actual) {
+            let mut counters = self.counters.borrow_mut();
+            counters.entry(reserved.counter.clone()).or_default().settle(reserved, *actual);
+        }
+        Ok(true)
+    }
+}
+
+impl ReadCounter for &MemoryHealth {
+    async fn counter(&self, counter: &str) -> Result<CounterState, Fault> {
+        self.answer()?;
+        Ok(self.counters.borrow().get(counter).cloned().unwrap_or_default())
+    }
+}
+
+impl SetLimit for &MemoryHealth {
+    async fn set_limit(&self, limit: &Limit) -> Result<(), Fault> {
+        self.answer()?;
+        self.counters.borrow_mut().entry(limit.counter.clone()).or_default().set_limit(limit);
+        Ok(())
+    }
+}
+
+impl MoveMoney for &MemoryHealth {
+    async fn move_money(&self, limit: &Limit, shard: u8, moved: &Move) -> Result<bool, Fault> {
+        self.answer()?;
+        let mut counters = self.counters.borrow_mut();
+        Ok(counters.entry(limit.counter.clone()).or_default().apply(shard, moved))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Operations over ports that several functions and the command share.
 
+pub mod budgets; // money is reserved before a call
 pub mod deciding; // decisions about steps, by what the ledger knows of targets
 pub mod notification; // the execution that sends a notification
 pub mod item_run; // an item of a batch becomes a run that can be started

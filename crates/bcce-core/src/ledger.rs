@@ -20,6 +20,9 @@
 //! | breaker of a target | `target#<target key>` | `breaker` |
 //! | latencies of a target | `target#<target key>` | `latency#<slot of five minutes>` |
 //! | targets that cache a prompt | `cache#<digest of its step>` | `targets` |
+//! | root of a counter ([`crate::run::budgets`]) | `budget#<budget>#<value>#<window>` | `counter` |
+//! | shard of a counter | `budget#<budget>#<value>#<window>#<shard>` | `counter` |
+//! | counter of a budget in a window | `budgets#<budget>#<window>` | `<value>` |
 //! | slot of a tenant ([`crate::run::slots`]) | `slot#<tenant>#runs`, `slot#<tenant>#batches` | `<execution name>` |
 //!
 //! A part that is worked off counts its own runs. When it is counted, its runs move to a shard of the progress, which
@@ -280,6 +283,24 @@ pub fn cache_pk(cache: &str) -> String {
 
 pub const CACHE_SK: &str = "targets";
 
+/// Returns the partition key of the root of a counter of a budget.
+pub fn budget_pk(counter: &str) -> String {
+    format!("budget#{counter}")
+}
+
+/// Returns the partition key of a shard of a counter of a budget. Each shard has its own, because DynamoDB limits the
+/// writes to a partition key.
+pub fn budget_shard_pk(counter: &str, shard: u8) -> String {
+    format!("budget#{counter}#{shard:x}")
+}
+
+pub const COUNTER_SK: &str = "counter";
+
+/// Returns the partition key of the list of a budget's counters in a window.
+pub fn counters_pk(budget: &str, window: &str) -> String {
+    format!("budgets#{budget}#{window}")
+}
+
 fn shard(id: &str) -> char {
     sha256_hex(id.as_bytes()).chars().next().unwrap_or('0')
 }
@@ -323,6 +344,9 @@ mod tests {
         assert_eq!(usage::usage_shard(at.date(), 'a'), "usage#2026-11-01#a");
         assert!(listing_pk(at, "r").starts_with("runs#2026-11-01#"));
         assert_eq!(calls_pk("explain-1", 2), "calls#explain-1#2");
+        let counter = "day#payments#2026-11-29";
+        assert_eq!(budget_pk(counter), "budget#day#payments#2026-11-29");
+        assert_eq!(budget_shard_pk(counter, 15), "budget#day#payments#2026-11-29#f");
         let batch = ItemOf { batch_id: "b".into(), attempt_no: 2 };
         assert_eq!((batch_pk("b"), progress_pk(&batch)), ("batch#b".into(), "progress#b#2".into()));
         assert!(batches_pk(at, "b").starts_with("batches#2026-11-01#"));

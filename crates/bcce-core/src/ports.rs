@@ -5,6 +5,7 @@
 //! caller retries it.
 #![allow(async_fn_in_trait)] // only functions of this project call them, on one thread each
 
+mod budgets; // counters of budgets in the ledger
 mod executions; // executions of the state machines
 mod messages; // queues and the notifications topic
 mod models; // calls of models, descriptions of profiles, and bulk jobs
@@ -18,6 +19,7 @@ mod targets; // breakers, latencies and caches of targets in the ledger
 
 use time::OffsetDateTime;
 
+pub use budgets::*;
 pub use executions::*;
 pub use messages::*;
 pub use models::*;

@@ -1,6 +1,7 @@
 //! A run of a workflow, from its request to its notification.
 
 pub mod artifact; // the objects of a run, below runs/<tenant>/<run id>/
+pub mod budgets; // the counters of budgets, and what calls reserve from them
 pub mod call_log; // the calls that were started, and which of them were lost
 pub mod ending; // an execution that was ended from outside
 pub mod history; // how many router rounds an execution's history has room for

@@ -23,7 +23,7 @@ use bcce_core::io::shared_breakers::ledger_unreachable;
 use bcce_core::io::step::{
     Caller, DecidedStep, Reports, StepWork, TakeReports, Walked, execute, short,
 };
-use bcce_core::ports::{CallModel, Clock, GetObject, LogCall, PutOnce};
+use bcce_core::ports::{BudgetLedger, CallModel, Clock, GetObject, LogCall, PutOnce};
 use bcce_core::run::artifact::StepStatus;
 use bcce_core::run::ids::{Run, StepRef};
 use bcce_core::run::plan::Plan;
@@ -131,7 +131,7 @@ where
     S: GetObject + PutOnce,
     M: CallModel,
     C: Clock,
-    L: TakeReports + LogCall,
+    L: TakeReports + LogCall + BudgetLedger,
     F: Fn(&str),
 {
     let reports = Reports::default();
@@ -155,7 +155,7 @@ where
     S: GetObject + PutOnce,
     M: CallModel,
     C: Clock,
-    L: TakeReports + LogCall,
+    L: TakeReports + LogCall + BudgetLedger,
 {
     let key = request.run.step_key(&request.step.step, request.step.item);
     // Both are read at the same time, because the answer is seldom stored already.
@@ -199,7 +199,7 @@ where
     S: GetObject,
     M: CallModel,
     C: Clock,
-    L: TakeReports + LogCall,
+    L: TakeReports + LogCall + BudgetLedger,
 {
     let (caller, id) = (&ports.caller, &request.step.step);
     let step =
@@ -214,7 +214,7 @@ where
         until: caller.clock.now() + request.remaining.saturating_sub(MARGIN),
         attempts: request.attempts.clone(),
     };
-    execute(caller, reports, &LogCalls { caller, reports }, work, targets).await
+    execute(caller, reports, &LogCalls::new(caller, reports), work, targets).await
 }
 
 /// Stores the answer or the failure of a step that is over. The first writer wins.

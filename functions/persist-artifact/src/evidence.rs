@@ -4,8 +4,9 @@ use bcce_core::base::error::Fault;
 use bcce_core::base::json::parse;
 use bcce_core::call::attempt::{Attempt, AttemptKind};
 use bcce_core::io::objects;
-use bcce_core::ports::GetObject;
+use bcce_core::ports::{GetObject, SettleCall};
 use bcce_core::run::artifact::{ArtifactRef, FinishedStep, StepFailure, StepRecord};
+use bcce_core::run::budgets::spent;
 use bcce_core::run::call_log::LoggedStep;
 use bcce_core::run::ids::{ANSWER, FAILURE, RunRef, StepRef};
 use bcce_core::run::manifest::{Evidence, Manifest};
@@ -81,6 +82,36 @@ impl Found {
             self.failures.iter().any(|f| is(&f.record, step) && !is_of_job(&f.record))
         };
         request.ending.as_ref()?.wait_s(self.plan.as_ref(), answered, failed, now)
+    }
+
+    /// Settles what calls have reserved and not settled, because their function was killed. A call whose attempt is
+    /// stored has spent its cost. A lost call may have cost all that it has reserved.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: the ledger failed. Nothing is sealed then, and the retry settles the rest.
+    pub async fn settle(
+        &self,
+        ledger: &impl SettleCall,
+        run: &RunRef,
+        calls: &[LoggedStep],
+    ) -> Result<(), Fault> {
+        let records = || {
+            let failed = self.failures.iter().map(|failure| &failure.record);
+            self.answers.iter().map(|answer| &answer.record).chain(failed)
+        };
+        for logged in calls.iter().filter(|logged| !logged.is_settled) {
+            if logged.call.reserved.is_empty() {
+                continue;
+            }
+            let attempt = logged.attempt(records());
+            let (usd, usage) =
+                attempt.map_or((None, None), |attempt| (attempt.cost_usd, attempt.usage.as_ref()));
+            let spent = spent(&logged.call.reserved, usd, usage);
+            let LoggedStep { step, item, call, .. } = logged;
+            let step = StepRef { step: step.clone(), item: *item, route: String::new() };
+            ledger.settle_call(run, &step, call, &spent).await?;
+        }
+        Ok(())
     }
 
     /// Makes the manifest. `calls` is the call log of the run.

@@ -14,8 +14,8 @@ use bcce_core::base::error::Fault;
 use bcce_core::io::seal;
 use bcce_core::io::seal::{Sealed, Subject};
 use bcce_core::ports::{
-    Clock, GetObject, GetSealed, ListObjects, PutOnce, PutSealed, ReadCallLog, SignDigest,
-    VerifyDigest,
+    Clock, GetObject, GetSealed, ListObjects, PutOnce, PutSealed, ReadCallLog, SettleCall,
+    SignDigest, VerifyDigest,
 };
 use bcce_core::run::ending::Ending;
 use bcce_core::run::ids::Run;
@@ -101,7 +101,7 @@ where
     S: GetObject + PutOnce + GetSealed + PutSealed + ListObjects,
     K: SignDigest + VerifyDigest,
     C: Clock,
-    L: ReadCallLog,
+    L: ReadCallLog + SettleCall,
 {
     let run = request.run.clone();
     let subject = Subject::of_run(&run);
@@ -120,6 +120,7 @@ where
                 return Ok(Response::AtWork { wait_s });
             }
             let calls = ports.ledger.logged_calls(&run).await?;
+            found.settle(&ports.ledger, &run, &calls).await?;
             let manifest = found.seal(&request, calls, ports.clock.now());
             seal::seal(store, key, &subject, manifest).await?
         }

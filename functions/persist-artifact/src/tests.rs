@@ -204,10 +204,15 @@ async fn a_call_that_no_artifact_records_is_counted_and_its_cost_unknown() {
     let ports = ports();
     let answer: StepRecord = parse("answer", ANSWER.as_bytes()).unwrap();
     let recorded = answer.attempts.last().unwrap();
-    let call = LoggedCall { started_at: recorded.started_at, target: recorded.target.clone() };
+    let call = LoggedCall::new(recorded.started_at, recorded.target.clone());
     let lost =
         LoggedCall { started_at: recorded.started_at - Duration::from_secs(3), ..call.clone() };
-    let calls = [call, lost].map(|call| LoggedStep { step: "answer".into(), item: None, call });
+    let calls = [call, lost].map(|call| LoggedStep {
+        step: "answer".into(),
+        item: None,
+        call,
+        is_settled: false,
+    });
     *ports.ledger.logged_calls.borrow_mut() = calls.to_vec();
     seal(&ports, request()).await.unwrap();
     let manifest = manifest(&ports);

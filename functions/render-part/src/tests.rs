@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use bcce_core::batch::BatchRequest;
 use bcce_core::batch::bulk::MIN_RECORDS;
+use bcce_core::config::budgets::Budgets;
 use bcce_core::config::profiles::Profiles;
 use bcce_core::document::{Document, from_yaml};
 use bcce_core::fakes::{MemorySources, MemoryStore, StoppedClock, now};
@@ -46,6 +47,7 @@ fn configuration() -> Configuration {
         template_sha256: "t".into(),
         policy_sha256: "p".into(),
         profiles: Profiles::default(),
+        budgets: Budgets::default(),
     }
 }
 

@@ -7,7 +7,7 @@ use bcce_core::base::error::Fault;
 use bcce_core::base::target::Target;
 use bcce_core::batch::packed::{Pace, StartedCall, Wait};
 use bcce_core::failover::breaker::target_key;
-use bcce_core::io::step::{Admission, FinishedCall, StepWork, TakeReports};
+use bcce_core::io::step::{Admission, Admitted, CallSize, FinishedCall, StepWork, TakeReports};
 use bcce_core::ports::{CallModel, Clock, GetObject, OpenSource, PutOnce, ReadLatencies};
 use bcce_core::run::call_log::LoggedCall;
 use time::OffsetDateTime;
@@ -83,13 +83,14 @@ where
         &self,
         step: &StepWork<'_>,
         target: &Target,
-    ) -> Result<Option<OffsetDateTime>, Fault> {
+        _: CallSize,
+    ) -> Result<Admitted, Fault> {
         let (work, clock) = (self.work, &self.work.ports.caller.clock);
         let (run_id, key) = (&step.decided.run.run_id, target_key(target));
         while let Err(wait) = work.start(&key, clock.now()) {
             work.wait(wait).await;
             if !work.may_go_on(run_id) || step.time_at(clock.now()).is_none() {
-                return Ok(None);
+                return Ok(Admitted::NotNow);
             }
         }
         let now = clock.now();
@@ -97,22 +98,22 @@ where
         self.is_outdated.set(!step.may_call(&work.ports.caller.health, target, now).await);
         if !is_safe || self.is_outdated.get() || step.time_at(now).is_none() {
             work.with_pace(&key, Pace::give_back);
-            return Ok(None);
+            return Ok(Admitted::NotNow);
         }
-        let call = LoggedCall { started_at: now, target: target.clone() };
+        let call = LoggedCall::new(now, target.clone());
         let step = step.decided.reference.step.clone();
         if let Err(fault) = work.call_log.record(StartedCall { n: self.n, step, call }).await {
             work.with_pace(&key, Pace::give_back);
             work.fail(fault);
-            return Ok(None);
+            return Ok(Admitted::NotNow);
         }
         // The record may have taken a while. A call that is recorded and not made counts as lost only if another
         // invocation takes the part over.
         if !work.may_go_on(run_id) || !work.ownership.is_safe(clock.now()) {
             work.with_pace(&key, Pace::give_back);
-            return Ok(None);
+            return Ok(Admitted::NotNow);
         }
-        Ok(Some(now))
+        Ok(Admitted::At(now))
     }
 
     fn ended(&self, _: &StepWork<'_>, call: &FinishedCall<'_>) -> bool {

@@ -9,6 +9,7 @@ use bcce_core::batch::packed::{PackedRun, RunState, StartedCall, parse_segment};
 use bcce_core::batch::reference::{BatchRef, Place};
 use bcce_core::batch::{BatchRequest, StoredBatch};
 use bcce_core::call::model::{Blame, CallFailure, CallReport, ModelAnswer, ModelCall, Served};
+use bcce_core::config::budgets::Budgets;
 use bcce_core::config::configuration::Configuration;
 use bcce_core::config::policy::Policy;
 use bcce_core::config::profiles::Profiles;
@@ -211,6 +212,7 @@ fn configuration(template: &str) -> Configuration {
         policy: Policy::default(),
         policy_sha256: "p".into(),
         profiles: Profiles::default(),
+        budgets: Budgets::default(),
         prices: read(PRICES),
     }
 }
@@ -463,7 +465,7 @@ async fn lost_calls_of_a_part_that_was_never_sealed_are_counted_by_the_next_atte
         let first = Fixture::new(ONE, 1);
         let second = retry_of(&first, ONE, &[(1, 1)]);
         let target = answers_of(&first).await;
-        let call = LoggedCall { started_at: Now.now(), target };
+        let call = LoggedCall::new(Now.now(), target);
         let call = StartedCall { n: 1, step: "answer".into(), call };
         second.ports.ledger.log_calls(&first.part(), "f", 1, &[call]).await.unwrap();
         if is_sealed {
@@ -482,7 +484,7 @@ async fn calls_of_an_earlier_run_attempt_are_not_counted_again() {
     let first = Fixture::new(ONE, 1);
     let second = retry_of(&first, ONE, &[(1, 2)]);
     let target = answers_of(&first).await;
-    let call = LoggedCall { started_at: Now.now(), target };
+    let call = LoggedCall::new(Now.now(), target);
     let call = StartedCall { n: 1, step: "answer".into(), call };
     second.ports.ledger.log_calls(&first.part(), "f", 1, &[call]).await.unwrap();
     assert_eq!(second.run().await, Ok(OVER));

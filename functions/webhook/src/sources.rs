@@ -220,8 +220,8 @@ impl<S: GetObject, P: GetParameters> Lookup<'_, S, P> {
         let names: Vec<String> = source.secrets.iter().map(name).collect();
         let found = self.parameters.parameters(&names).await?;
         let (mut secrets, mut problems) = (Vec::new(), Problems::default());
-        for (name, text) in &found {
-            match Secret::parse(source.provider, text) {
+        for (name, parameter) in &found {
+            match Secret::parse(source.provider, &parameter.value) {
                 Ok(secret) => secrets.push(secret),
                 Err(cause) => problems.add(name, cause),
             }

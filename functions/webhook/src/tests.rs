@@ -2,6 +2,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
 use bcce_core::fakes::{MemoryParameters, MemoryStore};
+use bcce_core::ports::Parameter;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
@@ -56,7 +57,7 @@ impl Counted<'_> {
 }
 
 impl GetParameters for Counted<'_> {
-    async fn parameters(&self, names: &[String]) -> Result<BTreeMap<String, String>, Fault> {
+    async fn parameters(&self, names: &[String]) -> Result<BTreeMap<String, Parameter>, Fault> {
         self.asked(&self.0.reads)?.parameters(names).await
     }
 }

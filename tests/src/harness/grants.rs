@@ -40,6 +40,8 @@ use Shown::{
 const KMS: Shown = Explained(
     "On AWS, S3, SQS, SNS and DynamoDB call KMS with the caller's permissions; the emulator does not check them",
 );
+/// The ledger, in a permission that only a run with a budget needs.
+const LEDGER: Shown = Simulated(&["arn:aws:dynamodb:us-east-1:000000000000:table/{LedgerTable}"]);
 /// The emulator supports neither dynamodb:LeadingKeys nor dynamodb:Attributes.
 const OTHER_KEYS: Shown = Explained(
     "Another statement of the role grants the action for other keys or attributes, which the emulator does not check",
@@ -56,6 +58,7 @@ const LOG: Shown = Simulated(&[
 
 /// The parameters that `prepare` reads, each by its name. The emulator checks `*`.
 const CONFIGURATION: Shown = Simulated(&[
+    "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/budgets",
     "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/models",
     "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/policy",
     "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/prices",
@@ -252,6 +255,8 @@ pub const GRANTS: &[Grant] = &[
     ("InvokeRole", "ReportHealthOfTargets", "dynamodb:PutItem", AsTheRole),
     ("InvokeRole", "ReportHealthOfTargets", "dynamodb:UpdateItem", AsTheRole),
     // The functions call the scripted model, which does not check permissions. The emulator's Bedrock does.
+    ("InvokeRole", "ReadBudgets", "dynamodb:BatchGetItem", OTHER_KEYS),
+    ("InvokeRole", "ReserveFromBudgets", "dynamodb:UpdateItem", OTHER_KEYS),
     ("InvokeRole", "CallClaude", "bedrock:InvokeModelWithResponseStream", AsTheRole),
     ("InvokeRole", "ApplyGuardrail", "bedrock:ApplyGuardrail", GUARDRAIL),
     ("PersistArtifactRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
@@ -262,6 +267,7 @@ pub const GRANTS: &[Grant] = &[
     ("PersistArtifactRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
     ("PersistArtifactRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
     ("PersistArtifactRole", "ReadCallLog", "dynamodb:Query", Walk),
+    ("PersistArtifactRole", "SettleReservations", "dynamodb:UpdateItem", LEDGER),
     ("PersistArtifactRole", "SignManifest", "kms:Sign", Walk),
     ("PersistArtifactRole", "SignManifest", "kms:Verify", SIGNS),
     ("EmitMetricsRole", "WriteOwnLog", "logs:CreateLogStream", LOG),

@@ -154,6 +154,11 @@ impl Stack {
         Pointer::to(&bucket, &key, body)
     }
 
+    /// Sets the document `budgets`.
+    pub async fn put_budgets(&self, yaml: &str) {
+        self.point("budgets", yaml).await;
+    }
+
     /// Sets the SSM parameter of a workflow.
     pub async fn point_workflow(&self, name: &str, value: &str) {
         self.point(&format!("workflows/{name}"), value).await;

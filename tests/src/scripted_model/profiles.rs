@@ -5,7 +5,6 @@
 
 use std::sync::Mutex;
 
-use bcce_core::config::residency::{not_callable_from, regions_in_table};
 use serde_json::{Value, json};
 
 use super::path::percent_decode;
@@ -13,6 +12,19 @@ use super::reply::Refusal;
 
 /// The account of the emulator.
 const ACCOUNT: &str = "000000000000";
+
+/// The geographies of system-defined profiles: the prefix of the ids, the regions that answer, and further regions that a
+/// profile can be called from. The table is written independently of the product, so that each checks the other.
+const GEOGRAPHIES: &[(&str, &[&str], &[&str])] = &[
+    ("us", &["us-east-1", "us-east-2", "us-west-2"], &["us-west-1", "ca-central-1"]),
+    (
+        "eu",
+        &["eu-central-1", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1", "eu-west-3"],
+        &["eu-west-2"],
+    ),
+    ("au", &["ap-southeast-2", "ap-southeast-4"], &[]),
+    ("jp", &["ap-northeast-1", "ap-northeast-3"], &[]),
+];
 
 /// The application inference profiles.
 #[derive(Default)]
@@ -114,14 +126,15 @@ fn models(region: &str, source: &str) -> Result<Vec<String>, Refusal> {
 
 /// Returns the ARNs of the models that a system-defined profile calls.
 fn system_models(region: &str, id: &str) -> Option<Vec<String>> {
-    let (_, model) = id.split_once(".anthropic.")?;
+    let (prefix, model) = id.split_once(".anthropic.")?;
     let arn =
         |region: &str| format!("arn:aws:bedrock:{region}::foundation-model/anthropic.{model}");
-    if id.starts_with("global.") {
+    if prefix == "global" {
         return Some(vec![arn(region), arn("")]);
     }
-    let regions = regions_in_table(id).filter(|_| not_callable_from(region, id).is_none())?;
-    Some(regions.iter().map(|region| arn(region)).collect())
+    let (_, answering, calling) = GEOGRAPHIES.iter().find(|(known, ..)| *known == prefix)?;
+    let is_source = answering.iter().chain(*calling).any(|source| *source == region);
+    is_source.then(|| answering.iter().map(|region| arn(region)).collect())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 mod allowed;
 mod bad_input;
+mod budgets;
 mod bulk_jobs;
 mod command;
 mod exactly_once;

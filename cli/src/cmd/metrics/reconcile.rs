@@ -109,7 +109,7 @@ async fn prices(stack: &Stack) -> Outcome<Prices> {
     let name = parameter_name(&stack.environment, "prices");
     let mut values = stack.parameters.parameters(std::slice::from_ref(&name)).await?;
     let value = values.remove(&name).ok_or_else(|| missing(&name))?;
-    let body = follow_pointer(&stack.store, &stack.outputs.artifact_bucket, &value).await?;
+    let body = follow_pointer(&stack.store, &stack.outputs.artifact_bucket, &value.value).await?;
     let read = body.and_then(|body| from_yaml::<Prices>(&body).finished());
     Ok(read.map_err(|problems| missing(&format!("{name}: {problems}")))?)
 }

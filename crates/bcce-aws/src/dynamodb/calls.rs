@@ -5,16 +5,24 @@ use std::time::Duration;
 use bcce_core::base::error::Fault;
 use bcce_core::ledger::{calls_pk, step_of_calls};
 use bcce_core::ports::ReadCallLog;
-use bcce_core::run::call_log::LoggedStep;
+use bcce_core::run::call_log::{LoggedCall, LoggedStep};
 use bcce_core::run::ids::RunRef;
 
 use super::Ledger;
-use super::item::{Item, text_of};
+use super::item::{Item, stamp, text_of};
 
 /// The lifetime of an entry of the call log. A run takes at most one day, and its finalization is tried for three.
 pub(crate) const CALLS_LAST: Duration = Duration::from_secs(7 * 86_400);
 /// The attribute with the logged calls of one step, a set of JSON texts.
 pub(crate) const LOGGED_CALLS: &str = "logged_calls";
+
+/// The attribute with the calls of one step whose reservations are settled, a set of [`call_id`].
+pub(crate) const SETTLED_CALLS: &str = "settled_calls";
+
+/// Returns what identifies a call among those of its step.
+pub(crate) fn call_id(call: &LoggedCall) -> String {
+    format!("{} {}", stamp(call.started_at), call.target)
+}
 
 impl ReadCallLog for Ledger {
     async fn logged_calls(&self, run: &RunRef) -> Result<Vec<LoggedStep>, Fault> {
@@ -29,10 +37,14 @@ fn logged_calls(item: &Item) -> Result<Vec<LoggedStep>, Fault> {
     let sk = text_of(item, "sk").map_or("", String::as_str);
     let (step, item_no) = step_of_calls(sk);
     let calls = item.get(LOGGED_CALLS).and_then(|value| value.as_ss().ok());
+    let settled = item.get(SETTLED_CALLS).and_then(|value| value.as_ss().ok());
+    let settled: Vec<&String> = settled.into_iter().flatten().collect();
     let logged = |call: &String| {
         let call = serde_json::from_str(call);
-        let call = call.map_err(|_| Fault::internal(format!("calls of {sk} are unreadable")))?;
-        Ok(LoggedStep { step: step.clone(), item: item_no, call })
+        let call: LoggedCall =
+            call.map_err(|_| Fault::internal(format!("calls of {sk} are unreadable")))?;
+        let is_settled = settled.contains(&&call_id(&call));
+        Ok(LoggedStep { step: step.clone(), item: item_no, call, is_settled })
     };
     calls.into_iter().flatten().map(logged).collect()
 }

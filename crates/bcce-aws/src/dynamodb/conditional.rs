@@ -167,7 +167,7 @@ impl Cancelled {
 
 /// Returns the pause between two tries. Its upper bound doubles with each try. `seed` selects a fraction of it, so that
 /// two transactions do not conflict again.
-fn pause(tries: u32, seed: &str) -> Duration {
+pub(super) fn pause(tries: u32, seed: &str) -> Duration {
     let share = u64::from(sha256(seed.as_bytes())[tries as usize % 32]) + 1;
     Duration::from_millis((25 << tries) * share / 256)
 }

@@ -288,6 +288,7 @@ mod tests {
     use super::*;
     use crate::batch::message::{BatchRequest, BatchSpec, ItemField};
     use crate::batch::reader::RowReader;
+    use crate::config::budgets::Budgets;
     use crate::config::policy::Policy;
     use crate::config::profiles::Profiles;
     use crate::config::routing::Routing;
@@ -310,6 +311,7 @@ mod tests {
             policy: Policy::default(),
             policy_sha256: "p".into(),
             profiles: Profiles::default(),
+            budgets: Budgets::default(),
             prices: read(PRICES),
         };
         let request = BatchRequest {
@@ -391,6 +393,7 @@ not JSON
             policy: Policy::default(),
             policy_sha256: "p".into(),
             profiles: Profiles::default(),
+            budgets: Budgets::default(),
             prices: read(PRICES),
         };
         let mut intake = Intake::new(&batch, &configuration);
@@ -416,6 +419,7 @@ not JSON
             policy: read(policy),
             policy_sha256: "p".into(),
             profiles: Profiles::default(),
+            budgets: Budgets::default(),
             prices: read(PRICES),
         }
     }

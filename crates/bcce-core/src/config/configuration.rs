@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::budgets::Budgets;
 use crate::config::models::Models;
 use crate::config::policy::Policy;
 use crate::config::pricing::Prices;
@@ -24,4 +25,7 @@ pub struct Configuration {
     /// The inference profiles, as `config push` has read them. Empty in a stack without the document.
     #[serde(default)]
     pub profiles: Profiles,
+    /// The budgets. Empty in a stack without the document.
+    #[serde(default)]
+    pub budgets: Budgets,
 }

@@ -8,8 +8,10 @@ use crate::base::error::{Problem, Problems};
 use crate::base::names::check_name;
 use crate::base::target::Target;
 use crate::config::admission::request_model;
+use crate::config::budgets::{Budgets, Scope};
 use crate::config::models::{Model, Models};
-use crate::config::policy::{Policy, TenantRequest};
+use crate::config::policy::cost_tags::OTHER;
+use crate::config::policy::{EVERY_OTHER_TENANT, Policy, TenantRequest};
 use crate::config::pricing::Prices;
 use crate::config::profiles::{Profiles, region_of_profile};
 use crate::config::residency::base_model;
@@ -18,8 +20,8 @@ use crate::config::template::Template;
 use crate::config::webhook::{Rule, Source};
 use crate::document::{Document, Draft, from_yaml};
 
-/// The documents that every environment has, in addition to its workflows.
-pub const DOCUMENTS: [&str; 4] = ["models", "policy", "prices", "routing"];
+/// The documents of an environment, in addition to its workflows. It need not have budgets.
+pub const DOCUMENTS: [&str; 5] = ["budgets", "models", "policy", "prices", "routing"];
 
 /// The tenant of the stack's own inbox.
 const DEFAULT_TENANT: &str = "default";
@@ -60,13 +62,15 @@ pub fn check(files: &BTreeMap<String, String>) -> Vec<Finding> {
         findings.add(
             file,
             "document",
-            "is not part of a configuration: expected models.yaml, policy.yaml, prices.yaml, routing.yaml, workflows/<name>.yaml or webhooks/<source>.yaml",
+            "is not part of a configuration: expected budgets.yaml, models.yaml, policy.yaml, prices.yaml, routing.yaml, workflows/<name>.yaml or webhooks/<source>.yaml",
         );
     }
     let models = findings.document::<Models>(files, "models.yaml");
     let policy = findings.document::<Policy>(files, "policy.yaml");
     findings.document::<Prices>(files, "prices.yaml");
     findings.document::<Routing>(files, "routing.yaml");
+    let budgets = files.get("budgets.yaml");
+    let budgets = budgets.map(|_| findings.document::<Budgets>(files, "budgets.yaml"));
     let templates = findings.templates(files);
     let sources = findings.sources(files);
     // References between files are checked only where the files have no stand-ins.
@@ -80,6 +84,10 @@ pub fn check(files: &BTreeMap<String, String>) -> Vec<Finding> {
     for (file, source) in &sources {
         let found = started(source, &templates, models, policy.whole());
         findings.extend(file, found.except(&source.stand_ins));
+    }
+    if let (Some(budgets), Some(policy)) = (budgets.as_ref().and_then(Draft::whole), policy.whole())
+    {
+        findings.extend("budgets.yaml", payers(budgets, &templates, policy));
     }
     if let Some(policy) = policy.whole() {
         findings.extend("policy.yaml", matched(&templates, models, policy));
@@ -324,6 +332,45 @@ fn allowed(models: &Models, policy: &Policy, profiles: &Profiles) -> Problems {
         if let Some(reasons) = policy.forbids_all(model.targets(), profiles) {
             let cause = format!("policy.yaml allows none of them ({reasons})");
             problems.add(format!("models.{alias}.targets"), cause);
+        }
+    }
+    problems
+}
+
+/// Checks that the workflows, tenants and tags that budgets name exist. A budget with a misspelled name would apply to
+/// nothing.
+fn payers(budgets: &Budgets, templates: &[(String, Draft<Template>)], policy: &Policy) -> Problems {
+    let mut problems = Problems::default();
+    let files = templates.iter().filter_map(|(file, _)| document_name(file)?.split_once('/'));
+    let workflows: Vec<&str> = files.map(|(_, name)| name).collect();
+    for (name, budget) in &budgets.budgets {
+        let field = format!("budgets.{name}");
+        let (what, known) = match &budget.scope {
+            Scope::Environment => continue,
+            Scope::Workflow => ("workflow", workflows.clone()),
+            // Without rules, or with a rule for every other tenant, any name may be that of a tenant.
+            Scope::Tenant => match &policy.tenants {
+                Some(rules) if !rules.contains_key(EVERY_OTHER_TENANT) => {
+                    ("tenant", rules.keys().map(String::as_str).collect())
+                }
+                _ => continue,
+            },
+            Scope::Tag(tag) => match policy.cost_tags.get(tag) {
+                Some(values) => {
+                    ("value", values.iter().map(String::as_str).chain([OTHER]).collect())
+                }
+                None => {
+                    let cause = format!(
+                        "{tag} is not among the cost_tags of policy.yaml; list it there with its values (docs/costs.md)"
+                    );
+                    problems.add(format!("{field}.scope"), cause);
+                    continue;
+                }
+            },
+        };
+        for only in budget.only.iter().filter(|only| !known.contains(&only.as_str())) {
+            let cause = format!("there is no {what} {only}; there are: {}", known.join(", "));
+            problems.add(format!("{field}.only"), cause);
         }
     }
     problems

@@ -7,6 +7,9 @@ use crate::base::digest::sha256_hex;
 /// The name of the document with the inference profiles, which `config push` writes and no file holds.
 pub const PROFILES: &str = "profiles";
 
+/// The name of the document with the budgets, which an environment need not have.
+pub const BUDGETS: &str = "budgets";
+
 /// The size limit of a standard SSM parameter, in bytes.
 const MAX_PARAMETER_BYTES: usize = 4_096;
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::base::digest::{in_hex, sha256_hex};
 use crate::base::error::{Fault, Problems};
 use crate::config::configuration::Configuration;
-use crate::config::documents::{PROFILES, Pointer, parameter_name};
+use crate::config::documents::{BUDGETS, PROFILES, Pointer, parameter_name};
 use crate::config::profiles::ProfilesDocument;
 use crate::document::{Document, from_yaml};
 use crate::ports::{GetObject, GetParameters};
@@ -30,7 +30,7 @@ impl<S: GetObject, P: GetParameters> Reader<'_, S, P> {
     /// Returns `Bcce.Internal` if a port failed. Problems of the configuration are in the result.
     pub async fn read(&self, workflow: &str) -> Result<Read, Fault> {
         let template = format!("workflows/{workflow}");
-        let names = ["models", "routing", "policy", "prices", &template, PROFILES];
+        let names = ["models", "routing", "policy", "prices", &template, PROFILES, BUDGETS];
         let names = names.map(|name| parameter_name(self.environment, name));
         let values = self.parameters.parameters(&names).await?;
         if !values.contains_key(&names[4]) {
@@ -40,13 +40,18 @@ impl<S: GetObject, P: GetParameters> Reader<'_, S, P> {
         for name in &names {
             let missing = Problems::one("document", "the SSM parameter is missing");
             let body = match values.get(name) {
-                Some(value) => follow_pointer(self.store, self.bucket, value).await?,
+                Some(found) => follow_pointer(self.store, self.bucket, &found.value).await?,
                 None if *name == names[5] => Ok(NO_PROFILES.to_owned()),
+                None if *name == names[6] => Ok(NO_BUDGETS.to_owned()),
                 None => Err(missing),
             };
             bodies.insert(name.as_str(), body);
         }
-        Ok(parse(&names, &bodies))
+        let mut read = parse(&names, &bodies);
+        if let (Ok(read), Some(budgets)) = (&mut read, values.get(&names[6])) {
+            read.budgets.revision = budgets.version;
+        }
+        Ok(read)
     }
 
     async fn no_workflow(&self, workflow: &str) -> Result<Problems, Fault> {
@@ -99,11 +104,13 @@ pub async fn follow_pointer(
 
 type Bodies<'a> = BTreeMap<&'a str, Result<String, Problems>>;
 
+/// The document of a stack without budgets.
+const NO_BUDGETS: &str = "version: 1\n";
 /// The document of a stack whose configuration was pushed before there were descriptions of profiles.
 const NO_PROFILES: &str = "version: 1\nprofiles: []\n";
 
 fn parse(
-    [models, routing, policy, prices, template, profiles]: &[String; 6],
+    [models, routing, policy, prices, template, profiles, budgets]: &[String; 7],
     bodies: &Bodies<'_>,
 ) -> Read {
     let mut problems = Problems::default();
@@ -115,7 +122,8 @@ fn parse(
     let template_sha256 = sha256(template, bodies);
     let template = document(template, bodies, &mut problems);
     let profiles = document::<ProfilesDocument>(profiles, bodies, &mut problems);
-    match (models, routing, policy, prices, template, profiles) {
+    let budgets = document(budgets, bodies, &mut problems);
+    match (models, routing, policy, prices, template, profiles, budgets) {
         (
             Some(models),
             Some(routing),
@@ -123,6 +131,7 @@ fn parse(
             Some(prices),
             Some(template),
             Some(ProfilesDocument { profiles, .. }),
+            Some(budgets),
         ) => Ok(Configuration {
             template,
             template_sha256,
@@ -132,6 +141,7 @@ fn parse(
             policy_sha256,
             prices,
             profiles,
+            budgets,
         }),
         _ => Err(problems),
     }
@@ -184,15 +194,17 @@ mod tests {
     }
 
     #[test]
-    fn profiles_are_read_if_there_are_any() {
+    fn profiles_and_budgets_are_read_if_there_are_any() {
         let mut parameters = parameters();
         let none = now(read(parameters.clone(), WORKFLOW.as_bytes(), "explain")).unwrap();
-        assert!(none.profiles.is_empty());
+        assert!(none.profiles.is_empty() && none.budgets.revision == 0);
         let profile = r#"{ "region": "r", "id": "arn:x", "model": "m", "regions": ["r"] }"#;
         let document = format!(r#"{{ "version": 1, "profiles": [{profile}] }}"#);
         parameters.insert("/bcce/dev/profiles".into(), document);
+        parameters.insert("/bcce/dev/budgets".into(), "version: 1\n".into());
         let read = now(self::read(parameters, WORKFLOW.as_bytes(), "explain")).unwrap();
         assert_eq!(read.profiles.resolve("r", "arn:x"), "m");
+        assert_eq!(read.budgets.revision, 1, "the version of the parameter");
     }
 
     #[test]

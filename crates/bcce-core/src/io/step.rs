@@ -25,6 +25,7 @@ use crate::call::attempt::Attempt;
 use crate::call::request_building;
 use crate::io::shared_breakers::SharedBreakers;
 use crate::ports::{CallModel, Clock};
+use crate::run::plan::worst::CallBytes;
 
 pub use grammars::Grammars;
 pub use records::{DecidedStep, short};
@@ -44,12 +45,12 @@ pub struct Caller<M, C, L> {
 /// The point that every call passes before it is made: the first call to a target, the call without a refused schema,
 /// and the repair.
 pub trait Admission {
-    /// Waits until the call to `target` may be made, and records it. Returns the time at which the call starts, or
-    /// `None` if the step may make no further call now. `work` has the attempts of the step so far.
+    /// Waits until the call to `target` may be made, reserves its cost and records it. `work` has the attempts of the
+    /// step so far, and `size` is what the call sends and may receive.
     ///
-    /// An implementation that waits has to return `None` before it records a call if the call would have no time
-    /// ([`StepWork::time_at`]) or if its target may not be called any more ([`StepWork::may_call`]). A call that is
-    /// admitted and has no time is not made, and does not end.
+    /// An implementation that waits has to return [`Admitted::NotNow`] before it records a call if the call would have
+    /// no time ([`StepWork::time_at`]) or if its target may not be called any more ([`StepWork::may_call`]). A call that
+    /// is admitted and has no time is not made, and does not end.
     ///
     /// # Errors
     /// `Bcce.Internal`: the call could not be admitted by a fault of BCCE. The step is then not concluded.
@@ -57,11 +58,33 @@ pub trait Admission {
         &self,
         work: &StepWork<'_>,
         target: &Target,
-    ) -> Result<Option<OffsetDateTime>, Fault>;
+        size: CallSize,
+    ) -> Result<Admitted, Fault>;
 
     /// Takes the end of a call. Returns whether the breaker of its target hears of it. The breaker hears of the probe
     /// that the step was elected for in any case, because all other steps wait for its outcome.
     fn ended(&self, work: &StepWork<'_>, call: &FinishedCall<'_>) -> bool;
+}
+
+/// What a call sends, and the most that it may receive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallSize {
+    pub bytes: CallBytes,
+    /// The longest answer, in tokens.
+    pub max_tokens: u64,
+    /// The context of the target, in tokens.
+    pub context_tokens: u64,
+}
+
+/// The answer to a call that wants to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admitted {
+    /// The call starts at this time.
+    At(OffsetDateTime),
+    /// The step may make no further call now.
+    NotNow,
+    /// The step ends with this error, because the call may not be made.
+    Refused(Fault),
 }
 
 /// The outcome of a walk along the router's list, with every attempt of the step.

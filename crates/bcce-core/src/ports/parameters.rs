@@ -4,9 +4,17 @@ use std::collections::BTreeMap;
 
 use crate::base::error::Fault;
 
+/// An SSM parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    pub value: String,
+    /// The version, which grows with each write.
+    pub version: u64,
+}
+
 pub trait GetParameters {
     /// Reads the parameters `names`. Returns those that exist, by name.
-    async fn parameters(&self, names: &[String]) -> Result<BTreeMap<String, String>, Fault>;
+    async fn parameters(&self, names: &[String]) -> Result<BTreeMap<String, Parameter>, Fault>;
 }
 
 pub trait ListParameters {

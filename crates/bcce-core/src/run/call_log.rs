@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use crate::base::target::Target;
 use crate::call::attempt::{Attempt, AttemptKind, AttemptOutcome};
 use crate::run::artifact::StepRecord;
+use crate::run::budgets::Reserved;
 
 /// A call that was started. Holds only what is known before the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +15,9 @@ pub struct LoggedCall {
     #[serde(with = "time::serde::rfc3339")]
     pub started_at: OffsetDateTime,
     pub target: Target,
+    /// What the call has reserved from budgets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reserved: Vec<Reserved>,
 }
 
 /// A call in the call log, with the step that made it.
@@ -22,9 +26,16 @@ pub struct LoggedStep {
     pub step: String,
     pub item: Option<u32>,
     pub call: LoggedCall,
+    /// True if what the call has reserved is settled.
+    pub is_settled: bool,
 }
 
 impl LoggedCall {
+    /// Creates a call that has reserved nothing.
+    pub fn new(started_at: OffsetDateTime, target: Target) -> Self {
+        Self { started_at, target, reserved: Vec::new() }
+    }
+
     /// Returns whether `attempt` is the attempt of this call.
     fn is(&self, attempt: &Attempt) -> bool {
         self.started_at == attempt.started_at && self.target == attempt.target
@@ -57,9 +68,17 @@ impl LoggedCall {
 impl LoggedStep {
     /// Returns whether the call is lost: none of `records` contains it.
     pub fn is_lost<'a>(&self, records: impl IntoIterator<Item = &'a StepRecord>) -> bool {
+        self.attempt(records).is_none()
+    }
+
+    /// Returns the attempt of the call. Returns `None` if none of `records` contains it.
+    pub fn attempt<'a>(
+        &self,
+        records: impl IntoIterator<Item = &'a StepRecord>,
+    ) -> Option<&'a Attempt> {
         let of_step =
             |record: &&StepRecord| record.step_id == self.step && record.item == self.item;
         let mut attempts = records.into_iter().filter(of_step).flat_map(|record| &record.attempts);
-        !attempts.any(|attempt| self.call.is(attempt))
+        attempts.find(|attempt| self.call.is(attempt))
     }
 }

@@ -23,6 +23,7 @@ use crate::base::limits::MAX_STEPS;
 use crate::base::target::Target;
 use crate::base::usage::Usage;
 use crate::config::admission::Sender;
+use crate::config::budgets::{AppliedBudgets, Budgets, Payer, Unit, WithoutBudget, WithoutPrice};
 use crate::config::configuration::Configuration;
 use crate::config::models::{Model, Takes};
 use crate::config::pricing::{PriceRow, PriceRows, Tier};
@@ -67,6 +68,9 @@ pub struct Plan {
     /// the price file is missing. All rows are kept, because a run may make calls on another day than the one it was
     /// planned on.
     pub prices: BTreeMap<String, PriceRows>,
+    /// The budgets that pay the calls, which may be none. `None` if the environment has no budgets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budgets: Option<AppliedBudgets>,
     /// The worst-case cost of the run. `None` in a plan of an earlier version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worst_case: Option<WorstCase>,
@@ -176,10 +180,13 @@ impl Plan {
             prices: prices.collect(),
             routes,
             steps,
+            budgets: None,
             worst_case: None,
         };
         let worst = plan.compute_worst_case();
-        let unaffordable = worst.check_run(&configuration.policy);
+        let mut unaffordable = worst.check_run(&configuration.policy);
+        plan.budgets = budgets(configuration, &plan);
+        unaffordable.extend(check_budgets(plan.budgets.as_ref(), &configuration.budgets, &worst));
         if !unaffordable.is_empty() {
             return Err(Refused { unaffordable, ..Refused::default() });
         }
@@ -251,6 +258,43 @@ fn checked_inputs(sources: &Sources<'_>) -> (Map<String, Value>, Problems) {
             (sources.request.inputs.clone(), problems)
         }
     }
+}
+
+/// Returns the budgets that pay the calls of a plan. Returns `None` if the environment has no budgets.
+fn budgets(configuration: &Configuration, plan: &Plan) -> Option<AppliedBudgets> {
+    let budgets = &configuration.budgets;
+    let Plan { tenant, workflow, cost_tags, .. } = plan;
+    let applied = || budgets.applied(&Payer { tenant, workflow, cost_tags });
+    (budgets.revision > 0).then(|| AppliedBudgets {
+        revision: budgets.revision,
+        allow_unpriced: budgets.without_price == WithoutPrice::Allow,
+        applied: applied(),
+    })
+}
+
+/// Reports a run that no budget pays, if it needs one, and models without a price, if a budget needs it.
+fn check_budgets(
+    applied: Option<&AppliedBudgets>,
+    budgets: &Budgets,
+    worst: &WorstCase,
+) -> Problems {
+    let mut problems = Problems::default();
+    let applied = applied.map(|budgets| budgets.applied.as_slice()).unwrap_or_default();
+    let is_paid = budgets.without_budget == WithoutBudget::Allow || !applied.is_empty();
+    let cause =
+        "none applies to this run, and budgets.yaml refuses runs without one (`without_budget`)";
+    problems.check(is_paid, "budgets", cause);
+    let in_usd = applied.iter().find(|budget| budget.unit == Unit::Usd);
+    if let (Some(budget), Some(model), WithoutPrice::Refuse) =
+        (in_usd, worst.unpriced.first(), budgets.without_price)
+    {
+        let cause = format!(
+            "prices.yaml has no price for {model}, and this budget needs one; add the price, or set `without_price: allow` \
+             in budgets.yaml"
+        );
+        problems.add(format!("budgets.{}", budget.name), cause);
+    }
+    problems
 }
 
 /// Returns the template with every step's model replaced by `model`, if there is one.

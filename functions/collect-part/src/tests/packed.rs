@@ -228,7 +228,7 @@ fn calls_that_no_segment_has_are_lost_and_counted_as_unknown() {
     work_off(&ports);
     let started_at = datetime!(2026-11-01 12:00:30 UTC);
     let target = attempt().target;
-    let call = LoggedCall { started_at, target };
+    let call = LoggedCall::new(started_at, target);
     let started = StartedCall { n: 2, step: "answer".into(), call };
     now(ports.ledger.log_calls(&part_of(), "f", 1, &[started])).unwrap();
     segment(&ports, 1, [answered(1)]);

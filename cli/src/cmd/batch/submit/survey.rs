@@ -236,6 +236,7 @@ pub mod tests {
     use super::*;
     use bcce_core::batch::item::Object;
     use bcce_core::batch::{BatchRequest, BatchSpec, StoredBatch};
+    use bcce_core::config::budgets::Budgets;
     use bcce_core::config::configuration::Configuration;
     use bcce_core::config::policy::Policy;
     use bcce_core::config::profiles::Profiles;
@@ -261,6 +262,7 @@ pub mod tests {
             policy: Policy::default(),
             policy_sha256: "p".into(),
             profiles: Profiles::default(),
+            budgets: Budgets::default(),
             prices: read(PRICES),
         }
     }

@@ -123,7 +123,7 @@ async fn the_owner_of_a_part_is_read_consistently() {
 fn started(n: u64) -> StartedCall {
     let (region, model_id) = ("us-east-1".into(), "us.m".into());
     let target = Target { account: None, region, model_id, guardrail: None };
-    StartedCall { n, step: "answer".into(), call: LoggedCall { started_at: NOW, target } }
+    StartedCall { n, step: "answer".into(), call: LoggedCall::new(NOW, target) }
 }
 
 #[tokio::test]

@@ -71,13 +71,11 @@ impl Scripted {
 }
 
 impl Admission for Scripted {
-    async fn admit(
-        &self,
-        work: &StepWork<'_>,
-        _: &Target,
-    ) -> Result<Option<OffsetDateTime>, Fault> {
+    async fn admit(&self, work: &StepWork<'_>, _: &Target, _: CallSize) -> Result<Admitted, Fault> {
         self.before.borrow_mut().push(work.attempts.len());
-        Ok(self.admits.borrow_mut().pop_front().expect("a call that the test did not admit"))
+        let admitted = self.admits.borrow_mut().pop_front();
+        let admitted = admitted.expect("a call that the test did not admit");
+        Ok(admitted.map_or(Admitted::NotNow, Admitted::At))
     }
 
     fn ended(&self, _: &StepWork<'_>, _: &FinishedCall<'_>) -> bool {

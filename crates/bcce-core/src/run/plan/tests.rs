@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::budgets::Budgets;
 use crate::config::policy::Policy;
 use crate::config::profiles::{Profile, Profiles};
 use crate::config::routing::Routing;
@@ -40,6 +41,7 @@ fn configuration(template: &str, models: &str, policy: Policy) -> Configuration 
         policy,
         policy_sha256: "p".into(),
         profiles: Profiles::default(),
+        budgets: Budgets::default(),
         prices: read(PRICES),
     }
 }

@@ -13,10 +13,12 @@ use std::collections::BTreeSet;
 
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
 use self::sizes::Sizes;
 use crate::base::error::Problems;
 use crate::base::figures::{count, dollars};
+use crate::base::target::Target;
 use crate::base::usage::Usage;
 use crate::call::parameters::{Parameters, json_output};
 use crate::config::models::RouteTarget;
@@ -24,6 +26,7 @@ use crate::config::policy::Policy;
 use crate::config::pricing::{PriceRow, PriceRows};
 use crate::config::template::Step;
 use crate::failover::route::Route;
+use crate::run::budgets::Most;
 use crate::run::plan::Plan;
 
 /// The worst-case cost of one run or of several.
@@ -145,6 +148,34 @@ impl Plan {
 
 fn allowed(route: &Route) -> impl Iterator<Item = &RouteTarget> {
     route.targets.iter().filter(|listed| route.allows(&listed.target))
+}
+
+/// The bytes that a call sends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallBytes {
+    /// The bytes of everything but the system prompt.
+    pub prompt: u64,
+    /// The bytes of the system prompt, which may be cached.
+    pub system: u64,
+}
+
+impl Plan {
+    /// Returns the most that a call of `step` to `target` at `at` may cost, if its answer has at most `max_tokens`.
+    /// `context_tokens` is the context of the target.
+    pub fn most_of_call(
+        &self,
+        step: &Step,
+        target: &Target,
+        at: OffsetDateTime,
+        bytes: CallBytes,
+        (max_tokens, context_tokens): (u64, u64),
+    ) -> Most {
+        let call = sizes::Call::of_bytes(bytes, step.cache);
+        let [used, _] = call.usages(max_tokens, context_tokens);
+        let row = self.price(&target.model_id, at);
+        let tokens = used.prompt_tokens() + used.output_tokens;
+        Most { usd: row.map(|row| row.cost(&used)), tokens }
+    }
 }
 
 /// Returns the price rows that can apply to a call on or after `date`, the day on which the prices were checked.

@@ -7,11 +7,13 @@ use crate::call::attempt::{AttemptKind, Cause};
 use crate::call::model::{ModelAnswer, Repair};
 use crate::call::parameters::Parameters;
 use crate::call::request_building;
+use crate::document::prompt::Prompt;
 use crate::ports::{CallModel, Clock};
+use crate::run::plan::worst::CallBytes;
 
 use super::super::call::{Call, CallOutcome};
 use super::super::reports::{FinishedCall, TakeReports};
-use super::super::{Admission, grammars};
+use super::super::{Admission, Admitted, CallSize, grammars};
 use super::Walk;
 
 /// The outcome of the calls to one target.
@@ -123,8 +125,11 @@ where
         let grammar = parameters.schema.as_ref().map(|schema| grammars::key(schema, target));
         let is_compiled = self.is_compiled(grammar.as_ref()).await;
         let work = &self.work;
-        let Some(started_at) = self.admission.admit(work, target).await? else {
-            return Ok(CallOutcome::NotMade);
+        let size = self.size(target, &prompt, parameters, repair);
+        let started_at = match self.admission.admit(work, target, size).await? {
+            Admitted::At(started_at) => started_at,
+            Admitted::NotNow => return Ok(CallOutcome::NotMade),
+            Admitted::Refused(fault) => return Ok(CallOutcome::Failed(fault)),
         };
         // The admission may have waited.
         let Some(time) = work.time_at(started_at) else { return Ok(CallOutcome::NotMade) };
@@ -136,6 +141,27 @@ where
         }
         self.work.attempts.push(attempt);
         called
+    }
+
+    fn size(
+        &self,
+        target: &Target,
+        prompt: &Prompt,
+        parameters: &Parameters<'_>,
+        repair: Option<Repair<'_>>,
+    ) -> CallSize {
+        let Prompt { system, data_rule, user } = prompt;
+        let bytes = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let schema = parameters.schema.as_ref().map_or(0, |schema| schema.to_string().len());
+        let repair = repair.map_or(0, |repair| repair.answer.len() + repair.fault.len());
+        CallSize {
+            bytes: CallBytes {
+                prompt: (user.len() + bytes(data_rule) + schema + repair) as u64,
+                system: bytes(system) as u64,
+            },
+            max_tokens: parameters.max_tokens.into(),
+            context_tokens: self.work.route().map_or(0, |route| route.context(target)),
+        }
     }
 
     /// Reports a call that is over to the admission and to the ledger.

@@ -55,7 +55,8 @@ fn lines(plan: &Plan, calls: &[(&str, Attempt)], lost: &[&str]) -> Manifest {
     let logged_calls = lost.iter().map(|step| LoggedStep {
         step: (*step).into(),
         item: None,
-        call: LoggedCall { started_at: NOON + time::Duration::HOUR, target: target("us-east-1") },
+        call: LoggedCall::new(NOON + time::Duration::HOUR, target("us-east-1")),
+        is_settled: false,
     });
     Manifest::seal(Evidence {
         run: &run,

@@ -13,6 +13,7 @@ use crate::config::template::{CacheTtl, Step};
 use crate::document::prompt::bound::{Kind, Size, most_bytes};
 use crate::run::ids::StepRef;
 use crate::run::plan::Plan;
+use crate::run::plan::worst::CallBytes;
 
 /// The bytes that a call adds to the rendered templates: the data rule, the request for JSON, and the problems of an
 /// answer that is repaired.
@@ -28,6 +29,11 @@ pub(super) struct Call {
 }
 
 impl Call {
+    /// Returns the bytes of a call whose prompt is rendered.
+    pub fn of_bytes(bytes: CallBytes, cache: Option<CacheTtl>) -> Self {
+        Self { prompt: bytes.prompt + AROUND, system: bytes.system, cache }
+    }
+
     /// Returns the usage of the first call and of its repair. The repair repeats the prompt and adds the answer to it.
     /// `output` and `context` are the target's longest answer and its context, in tokens.
     pub fn usages(&self, output: u64, context: u64) -> [Usage; 2] {

@@ -1,0 +1,345 @@
+//! Budgets: how much money or how many tokens may be spent, by whom, and in which time. A budget bounds what calls cost
+//! together; the ceilings of `policy.yaml` bound the worst case of one run or batch.
+
+use std::collections::BTreeMap;
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use time::{Date, OffsetDateTime, UtcOffset};
+
+use crate::base::error::Problems;
+use crate::base::json::is_false;
+use crate::base::names::check_name;
+use crate::document::Document;
+
+/// The document `budgets.yaml`, in SSM `/bcce/<env>/budgets`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Budgets {
+    pub version: u32,
+    /// Whether a run that no budget applies to may start.
+    #[serde(default)]
+    pub without_budget: WithoutBudget,
+    /// Whether a run may call a model without a price although a budget in USD applies to it. Such calls cost it nothing.
+    #[serde(default)]
+    pub without_price: WithoutPrice,
+    /// The budgets by name.
+    #[serde(default)]
+    pub budgets: BTreeMap<String, Budget>,
+    /// The revision of the document: the version of its SSM parameter. It is not in the text.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub revision: u64,
+}
+
+fn is_zero(revision: &u64) -> bool {
+    *revision == 0
+}
+
+/// What happens to a run that no budget applies to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WithoutBudget {
+    #[default]
+    Allow,
+    Refuse,
+}
+
+/// What happens to a run that may call a model without a price.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WithoutPrice {
+    #[default]
+    Refuse,
+    Allow,
+}
+
+/// A budget.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    pub scope: Scope,
+    /// The values of the scope to which the budget applies, such as names of tenants. Each value has the whole limit for
+    /// itself. An empty list means every value.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<String>,
+    /// The time in which the limit applies.
+    pub window: Window,
+    /// The limit in USD. A budget has this limit or that in tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usd: Option<Decimal>,
+    /// The limit in tokens of all kinds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+}
+
+/// Whose calls a budget pays.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Scope {
+    /// All runs of the environment together.
+    Environment,
+    Workflow,
+    Tenant,
+    /// The runs with the same value of a cost tag.
+    Tag(String),
+}
+
+impl TryFrom<String> for Scope {
+    type Error = String;
+
+    fn try_from(given: String) -> Result<Self, String> {
+        Ok(match given.as_str() {
+            "environment" => Self::Environment,
+            "workflow" => Self::Workflow,
+            "tenant" => Self::Tenant,
+            _ => match given.strip_prefix("tag:") {
+                Some(tag) if !tag.is_empty() => Self::Tag(tag.to_owned()),
+                _ => {
+                    return Err("must be environment, workflow, tenant or tag:<name>".to_owned());
+                }
+            },
+        })
+    }
+}
+
+impl From<Scope> for String {
+    fn from(scope: Scope) -> Self {
+        match scope {
+            Scope::Environment => "environment".into(),
+            Scope::Workflow => "workflow".into(),
+            Scope::Tenant => "tenant".into(),
+            Scope::Tag(tag) => format!("tag:{tag}"),
+        }
+    }
+}
+
+/// The time in which a limit applies, in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Window {
+    Day,
+    Month,
+    /// From the first call on, without an end.
+    Total,
+}
+
+impl Window {
+    /// Returns the name of the window that contains `at`: `2026-11-29`, `2026-11` or `total`.
+    pub fn name(self, at: OffsetDateTime) -> String {
+        let day = at.to_offset(UtcOffset::UTC).date();
+        match self {
+            Self::Day => day.to_string(),
+            Self::Month => format!("{:04}-{:02}", day.year(), u8::from(day.month())),
+            Self::Total => "total".to_owned(),
+        }
+    }
+
+    /// Returns the first day after the window that contains `day`. Returns `None` for a window without an end.
+    pub fn end(self, day: Date) -> Option<Date> {
+        match self {
+            Self::Day => day.next_day(),
+            Self::Month => {
+                let last = day.replace_day(day.month().length(day.year())).ok()?;
+                last.next_day()
+            }
+            Self::Total => None,
+        }
+    }
+}
+
+/// The unit of a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    Usd,
+    Tokens,
+}
+
+impl Budget {
+    /// Returns the limit with its unit.
+    pub fn limit(&self) -> (Unit, Decimal) {
+        match (self.usd, self.tokens) {
+            (None, Some(tokens)) => (Unit::Tokens, tokens.into()),
+            (usd, _) => (Unit::Usd, usd.unwrap_or_default()),
+        }
+    }
+
+    fn check(&self) -> Problems {
+        let mut problems = Problems::default();
+        let cause = "must be left out: it is for workflow, tenant and tag:<name>";
+        let has_values = matches!(self.scope, Scope::Workflow | Scope::Tenant | Scope::Tag(_));
+        problems.check(has_values || self.only.is_empty(), "only", cause);
+        match (self.usd, self.tokens) {
+            (Some(usd), None) => {
+                problems.check(usd > Decimal::ZERO, "usd", "must be above 0 USD");
+            }
+            (None, Some(tokens)) => {
+                problems.check(tokens > 0, "tokens", "must be above 0");
+            }
+            _ => problems.add("usd", "give either usd or tokens"),
+        }
+        problems
+    }
+}
+
+impl Document for Budgets {
+    fn check(&self) -> Problems {
+        let mut problems = Problems::default();
+        problems.check(self.version == 1, "version", "must be 1");
+        problems.check(self.revision == 0, "revision", "must be left out");
+        for (name, budget) in &self.budgets {
+            let mut found = Problems::default();
+            check_name(&mut found, "name", name);
+            found.extend(budget.check());
+            problems.extend(found.below(&format!("budgets.{name}")));
+        }
+        problems
+    }
+}
+
+/// What a run is, as far as budgets distinguish runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Payer<'a> {
+    pub tenant: &'a str,
+    pub workflow: &'a str,
+    pub cost_tags: &'a BTreeMap<String, String>,
+}
+
+/// The budgets that pay the calls of a run, as its plan keeps them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppliedBudgets {
+    /// The revision of the document.
+    pub revision: u64,
+    /// True if a call of a model without a price costs nothing, instead of being refused.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub allow_unpriced: bool,
+    pub applied: Vec<AppliedBudget>,
+}
+
+/// A budget that pays the calls of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppliedBudget {
+    pub name: String,
+    /// The value of the scope, such as the name of the tenant. Empty for the environment.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub value: String,
+    pub window: Window,
+    pub unit: Unit,
+    pub limit: Decimal,
+}
+
+impl AppliedBudget {
+    /// Returns the counter of the window that contains `at`.
+    pub fn counter(&self, at: OffsetDateTime) -> String {
+        format!("{}#{}#{}", self.name, self.value, self.window.name(at))
+    }
+}
+
+impl Budgets {
+    /// Returns the budgets that pay the calls of a run.
+    pub fn applied(&self, payer: &Payer<'_>) -> Vec<AppliedBudget> {
+        let applied = self.budgets.iter().filter_map(|(name, budget)| {
+            let value = match &budget.scope {
+                Scope::Environment => "",
+                Scope::Workflow => payer.workflow,
+                Scope::Tenant => payer.tenant,
+                Scope::Tag(tag) => payer.cost_tags.get(tag)?,
+            };
+            let applies = budget.only.is_empty() || budget.only.iter().any(|only| only == value);
+            let (unit, limit) = budget.limit();
+            let (name, value) = (name.clone(), value.to_owned());
+            let window = budget.window;
+            applies.then_some(AppliedBudget { name, value, window, unit, limit })
+        });
+        applied.collect()
+    }
+
+    /// Returns `true` if a budget may apply to a run of the workflow, whatever its tags.
+    pub fn may_apply(&self, tenant: &str, workflow: &str) -> bool {
+        self.budgets.values().any(|budget| {
+            let is_listed =
+                |value: &str| budget.only.is_empty() || budget.only.iter().any(|v| v == value);
+            match &budget.scope {
+                Scope::Environment | Scope::Tag(_) => true,
+                Scope::Workflow => is_listed(workflow),
+                Scope::Tenant => is_listed(tenant),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::{date, datetime};
+
+    use super::*;
+    use crate::document::from_yaml;
+
+    const YAML: &str = "
+version: 1
+budgets:
+  month: { scope: environment, window: month, usd: 10000 }
+  tenants: { scope: tenant, window: day, usd: 50 }
+  payments: { scope: tenant, only: [payments], window: total, tokens: 1000000 }
+  search: { scope: tag:team, only: [search], window: day, usd: 7 }
+";
+
+    fn budgets() -> Budgets {
+        from_yaml(YAML).finished().unwrap()
+    }
+
+    #[test]
+    fn the_budgets_of_a_run_are_those_of_its_tenant_workflow_and_tags() {
+        let applied = |tenant: &str, tags: &[(&str, &str)]| {
+            let tags = tags.iter().map(|(tag, value)| (tag.to_string(), value.to_string()));
+            let payer = Payer { tenant, workflow: "explain", cost_tags: &tags.collect() };
+            let at = datetime!(2026-11-29 23:59 -1);
+            let all = budgets().applied(&payer);
+            all.iter().map(|budget| budget.counter(at)).collect::<Vec<_>>()
+        };
+        // The window is that of UTC.
+        let tenants = "tenants#alpha#2026-11-30";
+        assert_eq!(applied("alpha", &[]), ["month##2026-11", tenants]);
+        assert_eq!(
+            applied("payments", &[("team", "search")]),
+            [
+                "month##2026-11",
+                "payments#payments#total",
+                "search#search#2026-11-30",
+                "tenants#payments#2026-11-30"
+            ]
+        );
+        assert_eq!(applied("alpha", &[("team", "other")]).len(), 2);
+    }
+
+    #[test]
+    fn a_window_ends_with_its_last_day() {
+        let end = |window: Window, day| window.end(day);
+        assert_eq!(end(Window::Day, date!(2026 - 12 - 31)), Some(date!(2027 - 01 - 01)));
+        assert_eq!(end(Window::Month, date!(2026 - 02 - 03)), Some(date!(2026 - 03 - 01)));
+        assert_eq!(end(Window::Month, date!(2026 - 12 - 31)), Some(date!(2027 - 01 - 01)));
+        assert_eq!(end(Window::Total, date!(2026 - 02 - 03)), None);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_reported_by_field() {
+        #[rustfmt::skip]
+        let table = [
+            ("{ scope: tenant, usd: 1 }", "budgets.b.window: is missing"),
+            ("{ scope: tenant, window: day }", "budgets.b.usd: give either usd or tokens"),
+            ("{ scope: tenant, window: day, usd: 1, tokens: 1 }", "budgets.b.usd: give either usd or tokens"),
+            ("{ scope: tenant, window: day, usd: 0 }", "budgets.b.usd: must be above 0 USD"),
+            ("{ scope: tenant, window: day, tokens: 0 }", "budgets.b.tokens: must be above 0"),
+            ("{ scope: environment, only: [a], window: day, usd: 1 }", "budgets.b.only: must be left out"),
+            ("{ scope: team, window: day, usd: 1 }", "must be environment, workflow, tenant or tag:<name>"),
+            ("{ scope: tenant, window: week, usd: 1 }", "budgets.b.window"),
+        ];
+        for (budget, expected) in table {
+            let yaml = format!("version: 1\nbudgets:\n  b: {budget}\n");
+            let problems = from_yaml::<Budgets>(&yaml).finished().unwrap_err().to_string();
+            assert!(problems.contains(expected), "{expected} is missing in {problems}");
+        }
+        let revision = from_yaml::<Budgets>("version: 1\nrevision: 7\n").finished().unwrap_err();
+        assert_eq!(revision.to_string(), "revision: must be left out");
+    }
+}

@@ -1,0 +1,53 @@
+//! Counters of budgets in the ledger.
+
+use rust_decimal::Decimal;
+
+use crate::base::error::Fault;
+use crate::run::budgets::{CounterState, Limit, Move};
+use crate::run::call_log::LoggedCall;
+use crate::run::ids::{RunRef, StepRef};
+
+pub trait ReserveCall {
+    /// Moves the amounts of `call` from free to reserved and records the call in the call log, in one transaction.
+    /// `limits` has the limit of each amount. Returns the positions of the amounts for which the shard has not enough
+    /// money of a limit at least as new; nothing is written then.
+    async fn reserve_call(
+        &self,
+        run: &RunRef,
+        step: &StepRef,
+        call: &LoggedCall,
+        limits: &[Limit],
+    ) -> Result<Vec<usize>, Fault>;
+}
+
+pub trait SettleCall {
+    /// Moves the amounts of `call` from reserved to spent, or to free as far as they are more than `actual`, which has
+    /// the amount for each. Safe to repeat: a call is settled once. Returns whether this call settled it.
+    async fn settle_call(
+        &self,
+        run: &RunRef,
+        step: &StepRef,
+        call: &LoggedCall,
+        actual: &[Decimal],
+    ) -> Result<bool, Fault>;
+}
+
+pub trait ReadCounter {
+    /// Reads the root and all shards of a counter. Each item is read consistently, but not all at one moment.
+    async fn counter(&self, counter: &str) -> Result<CounterState, Fault>;
+}
+
+pub trait SetLimit {
+    /// Sets the limit of a counter, unless it has one of the same or a later revision.
+    async fn set_limit(&self, limit: &Limit) -> Result<(), Fault>;
+}
+
+pub trait MoveMoney {
+    /// Moves money between the root of a counter and a shard. Returns `false` if the condition did not hold any more.
+    async fn move_money(&self, limit: &Limit, shard: u8, moved: &Move) -> Result<bool, Fault>;
+}
+
+/// The part of the ledger that reservations need.
+pub trait BudgetLedger: ReserveCall + SettleCall + ReadCounter + SetLimit + MoveMoney {}
+
+impl<L> BudgetLedger for L where L: ReserveCall + SettleCall + ReadCounter + SetLimit + MoveMoney {}
