@@ -53,6 +53,9 @@ pub enum Verb {
     /// Show the cost, the tokens, the latency and the errors of a period
     #[command(subcommand)]
     Metrics(Metrics),
+    /// Show what is spent and reserved of the budgets
+    #[command(subcommand)]
+    Budgets(BudgetVerb),
     /// List, show, redrive and drop dead letters: messages that could not become a run
     #[command(subcommand)]
     Dlq(Dlq),
@@ -203,6 +206,17 @@ pub enum Metrics {
     /// report. The report tells the calls of the stack from those of others if it has IAM principals. Exits with 0 if at
     /// most 0.1 % of the bill is unexplained, and with 1 otherwise.
     Reconcile(cmd::metrics::reconcile::Args),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BudgetVerb {
+    /// List the budgets, with what is spent and reserved in their current windows
+    ///
+    /// `lasts` is the time at which a budget is used up if spending goes on as in its window so far. Windows are those
+    /// of UTC.
+    List(cmd::budgets::list::Args),
+    /// Show a budget, and which workflows and tenants spent the most in its window
+    Show(cmd::budgets::show::Args),
 }
 
 #[derive(Debug, Subcommand)]

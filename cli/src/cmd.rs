@@ -1,6 +1,7 @@
 //! The commands. Each file has `Args` and `run(args, world, out)`, which returns the exit code or a failure.
 
 pub mod batch;
+pub mod budgets;
 pub mod cancel;
 pub mod diff;
 pub mod dlq;

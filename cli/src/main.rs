@@ -2,6 +2,7 @@
 
 mod arguments; // the commands, their options and their help
 mod batch; // a batch: its state and its display
+mod budgets; // budgets, and what is spent of them
 mod cmd; // one file for each command
 mod directory; // reads and checks a directory of configuration
 mod documents; // compares documents with those in the stack
@@ -31,7 +32,7 @@ mod world; // the terminal, the clock, standard input
 
 use std::process::ExitCode;
 
-use arguments::{Batch, Cli, Config, Dlq, Metrics, Prices, Runs, Verb};
+use arguments::{Batch, BudgetVerb, Cli, Config, Dlq, Metrics, Prices, Runs, Verb};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -66,6 +67,8 @@ async fn main() -> ExitCode {
             cmd::metrics::reconcile::run(args, &world, out).await
         }
         Verb::Metrics(Metrics::Errors(args)) => cmd::metrics::errors::run(args, &world, out).await,
+        Verb::Budgets(BudgetVerb::List(args)) => cmd::budgets::list::run(args, &world, out).await,
+        Verb::Budgets(BudgetVerb::Show(args)) => cmd::budgets::show::run(args, &world, out).await,
         Verb::Dlq(Dlq::List(args)) => cmd::dlq::list::run(args, &world, out).await,
         Verb::Dlq(Dlq::Show(args)) => cmd::dlq::show::run(args, &world, out).await,
         Verb::Dlq(Dlq::Redrive(args)) => cmd::dlq::redrive::run(args, &world, out).await,

@@ -1,7 +1,7 @@
 //! Reads and writes the ledger. [`bcce_core::ledger`] describes its keys and items.
 
 mod batches; // batch records
-pub mod budgets; // counters of budgets
+pub(crate) mod budgets; // counters of budgets
 pub(crate) mod calls; // the call log
 mod change; // an update of one item
 pub(crate) mod conditional; // conditional writes and their outcomes

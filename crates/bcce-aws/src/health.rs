@@ -2,6 +2,8 @@
 //! log. [`bcce_core::ledger`] describes their keys. The time limits are short, because the callers decide without this
 //! data rather than wait for it.
 
+mod budgets; // counters of budgets
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -57,11 +59,6 @@ impl HealthTable {
         let config =
             Builder::from(config).timeout_config(limits.build()).retry_config(retries).build();
         Self { client: Client::from_conf(config), table: table.to_owned() }
-    }
-
-    /// Returns the client and the name of the table.
-    pub(crate) fn parts(&self) -> (&Client, &str) {
-        (&self.client, &self.table)
     }
 
     /// Reads the items with these keys, in no particular order. The read is consistent, so that a breaker that has just

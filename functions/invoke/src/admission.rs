@@ -10,7 +10,7 @@ use std::time::Duration;
 use bcce_core::base::error::{ErrorName, Fault};
 use bcce_core::base::figures::{count, dollars};
 use bcce_core::base::target::Target;
-use bcce_core::config::budgets::{AppliedBudgets, Unit, Window};
+use bcce_core::config::budgets::{AppliedBudget, AppliedBudgets, Unit, Window};
 use bcce_core::io::budgets::{Reservation, Shortage, reserve};
 use bcce_core::io::step::{Admission, Admitted, CallSize, Caller, FinishedCall, Reports, StepWork};
 use bcce_core::ports::{BudgetLedger, Clock, LogCall, ReadBreakers};
@@ -57,7 +57,7 @@ impl<M, C: Clock, L: LogCall + BudgetLedger + ReadBreakers> LogCalls<'_, '_, M, 
                 Ok(to_reserve) => to_reserve,
                 Err(budget) => return Ok(Admitted::Refused(without_price(&budget, target))),
             };
-            let ToReserve { limits, amounts } = to_reserve;
+            let ToReserve { places, limits, amounts } = to_reserve;
             let call = LoggedCall { reserved: amounts, ..LoggedCall::new(at, target.clone()) };
             let shortage = match reserve(ledger, run, step, &call, &limits).await? {
                 Reservation::Made => {
@@ -65,12 +65,14 @@ impl<M, C: Clock, L: LogCall + BudgetLedger + ReadBreakers> LogCalls<'_, '_, M, 
                     return Ok(Admitted::At(at));
                 }
                 Reservation::Exceeded(shortage) => {
-                    return Ok(Admitted::Refused(exceeded(budgets, &shortage)));
+                    let budget = &budgets.applied[places[shortage.at]];
+                    return Ok(Admitted::Refused(exceeded(budget, &shortage)));
                 }
                 Reservation::Busy(shortage) => shortage,
             };
             if clock.now() - begun > LONGEST_WAIT {
-                return Ok(Admitted::Refused(exceeded(budgets, &shortage)));
+                let budget = &budgets.applied[places[shortage.at]];
+                return Ok(Admitted::Refused(exceeded(budget, &shortage)));
             }
             tokio::time::sleep(pause).await;
             pause = (2 * pause).min(LONGEST_PAUSE);
@@ -91,11 +93,8 @@ fn without_price(budget: &str, target: &Target) -> Fault {
 }
 
 /// Returns the error of a call for which a budget has not enough left.
-fn exceeded(budgets: &AppliedBudgets, shortage: &Shortage) -> Fault {
-    let Shortage { at, limit, spent, reserved, needed } = shortage;
-    let Some(budget) = budgets.applied.get(*at) else {
-        return Fault::new(ErrorName::BudgetExceeded, "a budget is used up");
-    };
+fn exceeded(budget: &AppliedBudget, shortage: &Shortage) -> Fault {
+    let Shortage { limit, spent, reserved, needed, .. } = shortage;
     let amount = |amount: &Decimal| match budget.unit {
         Unit::Usd => dollars(*amount),
         Unit::Tokens => {

@@ -1,4 +1,5 @@
 mod adapted; // targets that do not take what the step asks for
+mod budgets; // calls that budgets pay
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

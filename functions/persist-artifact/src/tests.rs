@@ -3,13 +3,16 @@ use std::time::Duration;
 use bcce_core::base::digest::{sha256, sha256_hex};
 use bcce_core::base::error::ErrorName;
 use bcce_core::base::json::parse;
+use bcce_core::config::budgets::Unit;
 use bcce_core::fakes::{MemoryHealth, MemoryKey, MemoryStore, StoppedClock};
 use bcce_core::run::artifact::StepRecord;
+use bcce_core::run::budgets::Reserved;
 use bcce_core::run::call_log::{LoggedCall, LoggedStep};
 use bcce_core::run::ending::ExecutionStatus;
 use bcce_core::run::ids::RunRef;
 use bcce_core::run::manifest::Kind;
 use bcce_core::run::notification::RunStatus;
+use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -310,4 +313,32 @@ async fn an_answer_that_was_cut_is_marked_in_the_manifest_and_the_notification()
     assert_eq!((&manifest["status"], &manifest["truncated"]), (&json!("SUCCEEDED"), &json!(1)));
     assert_eq!(manifest["steps"][0]["truncated"], 1);
     assert_eq!(notification.truncated, 1);
+}
+
+/// The function was killed during its first call, and before it settled the second one.
+#[tokio::test]
+async fn what_calls_have_reserved_is_settled_once_before_the_seal() {
+    let ports = ports();
+    let answer: StepRecord = parse("answer", ANSWER.as_bytes()).unwrap();
+    let recorded = answer.attempts.last().unwrap();
+    let reserved = Reserved {
+        counter: "day##2026-11-01".into(),
+        shard: 0,
+        unit: Unit::Usd,
+        amount: Decimal::ONE,
+    };
+    let call = LoggedCall {
+        reserved: vec![reserved],
+        ..LoggedCall::new(recorded.started_at, recorded.target.clone())
+    };
+    let lost =
+        LoggedCall { started_at: recorded.started_at - Duration::from_secs(3), ..call.clone() };
+    let logged = |call| LoggedStep { step: "answer".into(), item: None, call, is_settled: false };
+    *ports.ledger.logged_calls.borrow_mut() = vec![logged(call), logged(lost)];
+    ports.store.failing.set(5);
+    assert!(handle(&ports, &config(), request()).await.is_err(), "the manifest is not written");
+    seal(&ports, request()).await.unwrap();
+    let state = ports.ledger.counters.borrow()["day##2026-11-01"].clone();
+    assert_eq!(state.spent(), Decimal::ONE + recorded.cost_usd.unwrap());
+    assert_eq!(state.shards[&0].reserved, -Decimal::TWO, "both were settled, and once");
 }

@@ -19,35 +19,47 @@ use super::change::{Change, Write};
 use super::conditional::pause;
 use super::item::{Item, key, number, number_of, text, text_of};
 use crate::fault::internal;
-use crate::health::HealthTable;
 
 /// The number of tries of a transaction that conflicts with another one. Many calls may reserve from one item.
 const CONFLICT_TRIES: u32 = 14;
+/// The value of a counter of the whole environment in the list. DynamoDB accepts no empty key.
+const ALL: &str = "(all)";
 /// The try from which the pause does not grow any more.
 const LONGEST_PAUSE: u32 = 4;
 
 /// The ledger's table, for counters of budgets and for the calls that reserve from them.
-pub struct BudgetTable {
+pub(crate) struct BudgetTable {
     client: Client,
     table: String,
 }
 
 impl Ledger {
     /// Returns the adapter for the counters of budgets in the same table.
-    pub fn budgets(&self) -> BudgetTable {
+    fn budgets(&self) -> BudgetTable {
         BudgetTable { client: self.client.clone(), table: self.table.clone() }
     }
 }
 
-impl HealthTable {
-    /// Returns the adapter for the counters of budgets in the same table, with the same time limits.
-    fn budgets(&self) -> BudgetTable {
-        let (client, table) = self.parts();
-        BudgetTable { client: client.clone(), table: table.to_owned() }
+impl Ledger {
+    /// Lists the values that have a counter of a budget in a window, such as the names of tenants. The value of a budget
+    /// of the environment is empty.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: the ledger cannot be read.
+    pub async fn budget_values(&self, budget: &str, window: &str) -> Result<Vec<String>, Fault> {
+        let items =
+            self.found("dynamodb:Query budgets", &counters_pk(budget, window), false).await?;
+        let values = items.iter().filter_map(|item| text_of(item, "sk"));
+        Ok(values.map(|value| if value == ALL { String::new() } else { value.clone() }).collect())
     }
 }
 
 impl BudgetTable {
+    /// Creates the adapter for the table named `table`.
+    pub(crate) fn new(client: Client, table: &str) -> Self {
+        Self { client, table: table.to_owned() }
+    }
+
     /// Makes all writes or none. Returns the positions of the writes whose condition did not hold; then none was made.
     async fn write(&self, what: &str, writes: Vec<Write>, seed: &str) -> Result<Vec<usize>, Fault> {
         let writes: Vec<TransactWriteItem> = writes
@@ -306,45 +318,9 @@ impl MoveMoney for BudgetTable {
     }
 }
 
-impl ReserveCall for HealthTable {
-    async fn reserve_call(
-        &self,
-        run: &RunRef,
-        step: &StepRef,
-        call: &LoggedCall,
-        limits: &[Limit],
-    ) -> Result<Vec<usize>, Fault> {
-        self.budgets().reserve_call(run, step, call, limits).await
-    }
-}
-
-impl SettleCall for HealthTable {
-    async fn settle_call(
-        &self,
-        run: &RunRef,
-        step: &StepRef,
-        call: &LoggedCall,
-        actual: &[Decimal],
-    ) -> Result<bool, Fault> {
-        self.budgets().settle_call(run, step, call, actual).await
-    }
-}
-
-impl ReadCounter for HealthTable {
+impl ReadCounter for Ledger {
     async fn counter(&self, counter: &str) -> Result<CounterState, Fault> {
         self.budgets().counter(counter).await
-    }
-}
-
-impl SetLimit for HealthTable {
-    async fn set_limit(&self, limit: &Limit) -> Result<(), Fault> {
-        self.budgets().set_limit(limit).await
-    }
-}
-
-impl MoveMoney for HealthTable {
-    async fn move_money(&self, limit: &Limit, shard: u8, moved: &Move) -> Result<bool, Fault> {
-        self.budgets().move_money(limit, shard, moved).await
     }
 }
 
@@ -369,8 +345,7 @@ fn listed_key(counter: &str) -> (String, String) {
     // Only the value may contain a `#`.
     let (budget, rest) = counter.split_once('#').unwrap_or((counter, ""));
     let (value, window) = rest.rsplit_once('#').unwrap_or(("", rest));
-    // DynamoDB accepts no empty key.
-    let value = if value.is_empty() { "(all)" } else { value };
+    let value = if value.is_empty() { ALL } else { value };
     (counters_pk(budget, window), value.to_owned())
 }
 
@@ -404,3 +379,6 @@ fn shard(counter: &str, item: &Item) -> Result<Shard, Fault> {
     };
     read().ok_or_else(|| unreadable(counter))
 }
+
+#[cfg(test)]
+mod tests;

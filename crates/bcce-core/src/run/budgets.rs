@@ -207,6 +207,8 @@ pub struct Most {
 /// The amounts that a call has to reserve, each with its limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ToReserve {
+    /// The positions of the budgets among those of the run.
+    pub places: Vec<usize>,
     pub limits: Vec<Limit>,
     pub amounts: Vec<Reserved>,
 }
@@ -223,7 +225,7 @@ impl ToReserve {
         most: &Most,
     ) -> Result<Self, String> {
         let mut all = Self::default();
-        for budget in &budgets.applied {
+        for (place, budget) in budgets.applied.iter().enumerate() {
             let amount = match budget.unit {
                 Unit::Tokens => most.tokens.into(),
                 Unit::Usd => most
@@ -231,10 +233,15 @@ impl ToReserve {
                     .or(budgets.allow_unpriced.then_some(Decimal::ZERO))
                     .ok_or_else(|| budget.name.clone())?,
             };
+            // A call without a price takes nothing from a budget that allows it.
+            if amount.is_zero() {
+                continue;
+            }
             let limit = Limit::of(budget, budgets.revision, at);
             let (counter, unit) = (limit.counter.clone(), budget.unit);
             all.amounts.push(Reserved { counter, shard: limit.shard(run_id), unit, amount });
             all.limits.push(limit);
+            all.places.push(place);
         }
         Ok(all)
     }
@@ -325,13 +332,14 @@ mod tests {
         assert_eq!(ToReserve::of(&budgets, "run-1", at, &unpriced), Err("day".to_owned()));
         let allowed = AppliedBudgets { allow_unpriced: true, ..budgets };
         let all = ToReserve::of(&allowed, "run-1", at, &unpriced).unwrap();
-        assert_eq!(all.amounts[0].amount, Decimal::ZERO);
+        assert_eq!((all.places, all.amounts.len()), (vec![1], 1));
         // What is unknown may be as much as was reserved.
+        let all = ToReserve::of(&allowed, "run-1", at, &most).unwrap();
         let used = Usage { input_tokens: 10, output_tokens: 5, ..Usage::default() };
         let texts = |spent: Vec<Decimal>| spent.iter().map(Decimal::to_string).collect::<Vec<_>>();
         let cost = Some(Decimal::new(1, 3));
         assert_eq!(texts(spent(&all.amounts, cost, Some(&used))), ["0.001", "15"]);
-        assert_eq!(texts(spent(&all.amounts, None, None)), ["0", "1500"]);
+        assert_eq!(texts(spent(&all.amounts, None, None)), ["0.002", "1500"]);
     }
 
     #[test]

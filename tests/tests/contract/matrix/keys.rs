@@ -3,8 +3,8 @@
 use bcce_core::batch::BatchRef;
 use bcce_core::ledger::usage::usage_pk;
 use bcce_core::ledger::{
-    batch_pk, cache_pk, calls_pk, counted_pk, packed_pk, progress_pk, run_piece_key, run_pk,
-    slots_pk, target_pk,
+    batch_pk, budget_pk, budget_shard_pk, cache_pk, calls_pk, counted_pk, counters_pk, packed_pk,
+    progress_pk, run_piece_key, run_pk, slots_pk, target_pk,
 };
 use bcce_core::run::ids::{ItemOf, RunRef};
 use bcce_core::run::slots::Lane;
@@ -137,6 +137,12 @@ pub fn of_ledger(kind: &str) -> (String, &'static [&'static str]) {
     match kind {
         "run record" => (run_pk("explain-1"), &["pk", "sk", "status"]),
         "calls" => (calls_pk("explain-1", 1), &["pk", "sk", "logged_calls"]),
+        "settled calls" => (calls_pk("explain-1", 1), &["pk", "sk", "settled_calls"]),
+        "counter of a budget" => (budget_pk("day##2026-11-29"), &["pk", "sk", "limit", "leased"]),
+        "spending of a budget" => {
+            (budget_shard_pk("day##2026-11-29", 10), &["pk", "sk", "free", "reserved", "spent"])
+        }
+        "list of counters" => (counters_pk("day", "2026-11-29"), &["pk", "sk", "expires_at"]),
         "batch record" => (batch_pk("explain-batch-1"), &["pk", "sk", "status"]),
         "progress" => (progress_pk(&batch), &["pk", "sk", "succeeded"]),
         "halt" => (progress_pk(&batch), &["pk", "sk", "halted_at", "halted_by", "halted_because"]),

@@ -142,6 +142,21 @@ pub const ITEMS: &[Item] = &[
         read: &["CollectPart", "PersistArtifact", "RunPart"],
         ..NOBODY
     },
+    Item {
+        kind: "settled calls",
+        put: &["Invoke", "RunPart"],
+        update: &["Invoke", "PersistArtifact"],
+        read: &["CollectPart", "PersistArtifact", "RunPart"],
+        ..NOBODY
+    },
+    Item { kind: "counter of a budget", update: &["Invoke"], read: &["Invoke"], ..NOBODY },
+    Item {
+        kind: "spending of a budget",
+        update: &["Invoke", "PersistArtifact"],
+        read: &["Invoke"],
+        ..NOBODY
+    },
+    Item { kind: "list of counters", update: &["Invoke"], ..NOBODY },
     Item { kind: "batch record", put: &["OpenBatch"], update: &["CloseBatch"], ..NOBODY },
     Item {
         kind: "progress",

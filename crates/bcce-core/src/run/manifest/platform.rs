@@ -2,7 +2,7 @@
 //! with the requests that the local stack counts.
 //!
 //! It includes what follows the seal and is the same for every run: the counters, the notification, and the finalize
-//! machine after a failure. It does not include tasks that Step Functions tried again, logs, steps that were under way
+//! machine after a failure. Of budgets, it has the reservations and not the leases of shards. It does not include tasks that Step Functions tried again, logs, steps that were under way
 //! when an execution was stopped, and the time of functions other than invoke's wait for the model.
 
 use std::collections::BTreeSet;
@@ -50,6 +50,11 @@ impl Evidence<'_> {
         let fails_over = |attempt: &Attempt| attempt.error.is_some_and(ErrorName::fails_over);
         let reported = self.paid().filter(|(_, attempt)| fails_over(attempt)).count() as u64;
         let is_item = self.run.batch.is_some();
+        let budgets = self.plan.and_then(|plan| plan.budgets.as_ref());
+        let budgets = budgets.map_or(0, |budgets| budgets.applied.len() as u64);
+        // A call is reserved and settled, each in a transaction over its budgets and the call log.
+        let reserved =
+            if budgets == 0 { 0 } else { 4 * (budgets + 1) * self.paid().count() as u64 };
         // The request, the plan, the manifest with its signature, and what each step has stored.
         let planned = u64::from(self.plan.is_some());
         let objects = 3 + planned + steps;
@@ -76,7 +81,10 @@ impl Evidence<'_> {
             (Charge::Signatures, 1),
             // A refused run takes two units less, as was measured. A failed call is reported to the breaker of its
             // target.
-            (Charge::WriteUnits, 7 + 2 * planned + rounds.calls + 2 * usage_lines + 2 * reported),
+            (
+                Charge::WriteUnits,
+                7 + 2 * planned + rounds.calls + 2 * usage_lines + 2 * reported + reserved,
+            ),
             (Charge::HalfReadUnits, 4 + 8 * (rounds.decisions + before) + 2 * reported),
             (Charge::ObjectEvents, EVENTS_OF_OBJECT * objects),
         ]

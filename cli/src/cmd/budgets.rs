@@ -1,0 +1,4 @@
+//! The commands of `bcce budgets`.
+
+pub mod list;
+pub mod show;
