@@ -99,11 +99,12 @@ failover: setup build ## test failing models and regions on a local stack
 	$(CARGO_TEST) --test failover --no-run
 	$(STACK) run -- $(CARGO_TEST) --test failover
 
-soak: setup build ## run failover, once and a batch of 10,000 items ROUNDS times, each time on a new stack with another seed
-	$(CARGO_TEST) --test failover --test once --test packed --no-run
+soak: setup build ## run failover, budgets, once and a batch of 10,000 items ROUNDS times, each time on a new stack with another seed
+	$(CARGO_TEST) --test emulated --test failover --test once --test packed --no-run
 	for round in $$(seq $(ROUNDS)); do \
 		echo "round $$round of $(ROUNDS)"; \
 		$(STACK) run -- $(CARGO_TEST) --test failover -- --nocapture || exit 1; \
+		BCCE_LARGE=1 $(STACK) run -- $(CARGO_TEST) --test emulated -- --nocapture two_hundred_runs || exit 1; \
 		$(STACK) run --faulty -- $(CARGO_TEST) --test once -- --nocapture || exit 1; \
 		BCCE_LARGE=1 $(STACK) run --faulty -- $(CARGO_TEST) --test packed -- --nocapture || exit 1; \
 	done

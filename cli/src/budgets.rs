@@ -2,8 +2,9 @@
 
 use bcce_core::base::error::Fault;
 use bcce_core::base::figures;
-use bcce_core::config::budgets::{AppliedBudget, Budget, Budgets, Scope, Unit, Window};
+use bcce_core::config::budgets::{AppliedBudget, Budget, Budgets, Scope, Unit, Window, series};
 use bcce_core::config::documents::{BUDGETS, parameter_name};
+use bcce_core::config::policy::cost_tags::OTHER;
 use bcce_core::document::from_yaml;
 use bcce_core::io::reader::follow_pointer;
 use bcce_core::ledger::usage::CountedCalls;
@@ -36,6 +37,8 @@ pub struct Counted {
     pub window: Window,
     pub unit: Unit,
     pub limit: Decimal,
+    /// The values to which the budget applies. Empty for every value.
+    pub only: Vec<String>,
     pub state: CounterState,
 }
 
@@ -77,8 +80,9 @@ async fn of_budget(
     now: OffsetDateTime,
 ) -> Outcome<Vec<Counted>> {
     let ledger = &stack.ledger;
-    let values = ledger.budget_values(name, &budget.window.name(now)).await?;
     let (unit, limit) = budget.limit();
+    let series = series(name, &budget.scope, unit);
+    let values = ledger.budget_values(&series, &budget.window.name(now)).await?;
     let counted = |value: String, state| Counted {
         name: name.to_owned(),
         scope: budget.scope.clone(),
@@ -86,6 +90,7 @@ async fn of_budget(
         window: budget.window,
         unit,
         limit,
+        only: budget.only.clone(),
         state,
     };
     if values.is_empty() {
@@ -93,15 +98,16 @@ async fn of_budget(
     }
     let read = values.into_iter().map(async |value| {
         let (name, window) = (name.to_owned(), budget.window);
-        let applied = AppliedBudget { name, value, window, unit, limit };
+        let scope = budget.scope.clone();
+        let applied = AppliedBudget { name, scope, value, window, unit, limit };
         let state = ledger.counter(&applied.counter(now)).await?;
         Ok::<_, Fault>(counted(applied.value, state))
     });
     Ok(futures::stream::iter(read).buffered(AT_A_TIME).try_collect().await?)
 }
 
-/// Returns what workflows and tenants have spent of the unit of a budget in its window, the most first. Returns `None`
-/// for a window without an end.
+/// Returns what workflows and tenants have spent of a budget in its window, over all of its values, the most first.
+/// Returns `None` for a window without an end.
 pub async fn payers(
     stack: &Stack,
     counted: &Counted,
@@ -114,7 +120,7 @@ pub async fn payers(
     };
     let days = usage_of(&stack.ledger, Period { from, to: today }).await?;
     let mut sums = std::collections::BTreeMap::<String, Decimal>::new();
-    for calls in days.iter().flat_map(|day| &day.calls) {
+    for calls in days.iter().flat_map(|day| &day.calls).filter(|calls| counted.pays(calls)) {
         let allocation = &calls.allocation;
         let name = format!("{} of {}", allocation.workflow, allocation.tenant);
         *sums.entry(name).or_default() += counted.spent_by(calls);
@@ -138,6 +144,18 @@ enum Lasts {
 }
 
 impl Counted {
+    /// Returns true if the budget pays the calls.
+    fn pays(&self, calls: &CountedCalls) -> bool {
+        let allocation = &calls.allocation;
+        let value = match &self.scope {
+            Scope::Environment => return true,
+            Scope::Workflow => &allocation.workflow,
+            Scope::Tenant => &allocation.tenant,
+            Scope::Tag(tag) => allocation.cost_tags.get(tag).map_or(OTHER, String::as_str),
+        };
+        self.only.is_empty() || self.only.iter().any(|only| only == value)
+    }
+
     fn spent_by(&self, calls: &CountedCalls) -> Decimal {
         let totals = &calls.usage.line.totals;
         match self.unit {
@@ -179,6 +197,7 @@ impl Counted {
     /// Formats an amount in the unit of the budget.
     pub fn amount(&self, amount: Decimal) -> String {
         match self.unit {
+            Unit::Usd if amount.is_zero() => "$0".to_owned(),
             Unit::Usd => figures::dollars(amount),
             Unit::Tokens => figures::count(amount.to_u64().unwrap_or_default()),
         }
@@ -279,6 +298,7 @@ mod tests {
             window,
             unit: Unit::Usd,
             limit: 50.into(),
+            only: vec![],
             state: CounterState { root: None, shards: [(0, shard)].into() },
         }
     }

@@ -30,6 +30,7 @@ use crate::dynamodb::calls::CALLS_LAST;
 use crate::dynamodb::conditional::Written;
 use crate::dynamodb::item::{Item, key, number, number_of, text, text_of};
 use crate::fault::internal;
+use crate::lazily::Lazily;
 
 /// The time limit of one operation with its retries. An operation usually takes milliseconds.
 const OPERATION: Duration = Duration::from_secs(2);
@@ -43,6 +44,8 @@ const LATENCY_LASTS: Duration = Duration::from_secs(3_600);
 /// The ledger's table, for breakers, latencies, warm prompt caches and new entries of the call log.
 pub struct HealthTable {
     client: Client,
+    /// The client with the usual time limits, which only calls with a budget need.
+    patient: Lazily<Client>,
     table: String,
 }
 
@@ -56,9 +59,10 @@ impl HealthTable {
         let retries = RetryConfig::standard()
             .with_max_attempts(2)
             .with_initial_backoff(Duration::from_millis(20));
+        let patient = Lazily::new(config, Client::new);
         let config =
             Builder::from(config).timeout_config(limits.build()).retry_config(retries).build();
-        Self { client: Client::from_conf(config), table: table.to_owned() }
+        Self { client: Client::from_conf(config), patient, table: table.to_owned() }
     }
 
     /// Reads the items with these keys, in no particular order. The read is consistent, so that a breaker that has just
@@ -235,7 +239,8 @@ mod tests {
     const NOW: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
 
     fn table(rule: &Rule) -> HealthTable {
-        HealthTable { client: mock_client!(aws_sdk_dynamodb, [rule]), table: "t".into() }
+        let client = mock_client!(aws_sdk_dynamodb, [rule]);
+        HealthTable { patient: client.clone().into(), client, table: "t".into() }
     }
 
     fn answers(items: Vec<Item>) -> Rule {

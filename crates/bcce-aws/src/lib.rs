@@ -22,6 +22,7 @@ pub mod kms; // SignDigest, VerifyDigest
 pub mod lambda; // the inboxes' event source mappings
 #[cfg(any(
     feature = "bulk",
+    feature = "dynamodb",
     feature = "lambda",
     feature = "sns",
     feature = "sqs",

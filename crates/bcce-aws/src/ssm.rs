@@ -12,6 +12,9 @@ use bcce_core::ports::{GetParameters, ListParameters, Parameter};
 use crate::fault::internal;
 use crate::lazily::Lazily;
 
+/// The versions of a parameter that its revision tells apart within a second.
+const VERSIONS: u64 = 10_000;
+
 /// The SSM parameters of the region.
 pub struct Parameters {
     client: Lazily<Client>,
@@ -51,6 +54,14 @@ impl ListParameters for Parameters {
     }
 }
 
+/// Returns the revision of a parameter: the second in which it was written, and the version within that second. The
+/// version alone starts again if the parameter is deleted and created again.
+fn revision(parameter: &aws_sdk_ssm::types::Parameter) -> u64 {
+    let at = parameter.last_modified_date().map_or(0, aws_smithy_types::DateTime::secs);
+    let (at, version) = (u64::try_from(at), u64::try_from(parameter.version()));
+    at.unwrap_or_default() * VERSIONS + version.unwrap_or_default() % VERSIONS
+}
+
 fn pair(parameter: &aws_sdk_ssm::types::Parameter) -> Option<(String, String)> {
     Some((parameter.name()?.to_owned(), parameter.value()?.to_owned()))
 }
@@ -66,8 +77,7 @@ impl GetParameters for Parameters {
         let got = get.send().await.map_err(|error| internal("ssm:GetParameters", &error))?;
         let versioned = |parameter: &aws_sdk_ssm::types::Parameter| {
             let (name, value) = pair(parameter)?;
-            let version = u64::try_from(parameter.version()).unwrap_or_default();
-            Some((name, Parameter { value, version }))
+            Some((name, Parameter { value, revision: revision(parameter) }))
         };
         Ok(got.parameters().iter().filter_map(versioned).collect())
     }
@@ -79,16 +89,22 @@ mod tests {
     use aws_sdk_ssm::operation::get_parameters::GetParametersOutput;
     use aws_sdk_ssm::types::Parameter;
     use aws_smithy_mocks::{mock, mock_client};
+    use aws_smithy_types::DateTime;
 
     #[tokio::test]
     async fn a_missing_parameter_is_left_out() {
         let rule = mock!(Client::get_parameters).then_output(|| {
-            let found = Parameter::builder().name("/a").value("1").version(7).build();
+            let found = Parameter::builder()
+                .name("/a")
+                .value("1")
+                .version(7)
+                .last_modified_date(DateTime::from_secs(3))
+                .build();
             GetParametersOutput::builder().parameters(found).invalid_parameters("/b").build()
         });
         let parameters = Parameters { client: mock_client!(aws_sdk_ssm, [&rule]).into() };
         let got = parameters.parameters(&["/a".into(), "/b".into()]).await.unwrap();
-        let parameter = bcce_core::ports::Parameter { value: "1".into(), version: 7 };
+        let parameter = bcce_core::ports::Parameter { value: "1".into(), revision: 30_007 };
         assert_eq!(got, BTreeMap::from([("/a".into(), parameter)]));
     }
 

@@ -13,10 +13,11 @@ use crate::base::error::Fault;
 use crate::batch::bulk::{Job, JobStart, NewJob};
 use crate::failover::latency::Histogram;
 use crate::ports::{
-    Clock, CountLatency, FindJob, GetObject, GetParameters, GetSealed, ListObjects, ListParameters,
-    LogCall, MoveMoney, NoteCache, Parameter, Put, PutOnce, PutSealed, ReadBreakers, ReadCaches,
-    ReadCallLog, ReadCounter, ReadJob, ReadLatencies, ReserveCall, SealedObject, SetLimit,
-    SettleCall, SignDigest, StartJob, StopJob, StoredBreaker, VerifyDigest, WriteBreaker,
+    Clock, CommitCall, CountLatency, FindJob, GetObject, GetParameters, GetSealed, ListObjects,
+    ListParameters, LogCall, MoveMoney, NoteCache, Parameter, Put, PutOnce, PutSealed,
+    ReadBreakers, ReadCaches, ReadCallLog, ReadCounter, ReadJob, ReadLatencies, ReserveCall,
+    SealedObject, SetLimit, SignDigest, StartJob, StopJob, StoredBreaker, VerifyDigest,
+    WriteBreaker,
 };
 use crate::run::budgets::{CounterState, Limit, Move};
 use crate::run::call_log::{LoggedCall, LoggedStep};
@@ -146,7 +147,7 @@ pub struct MemoryParameters(pub BTreeMap<String, String>);
 impl GetParameters for MemoryParameters {
     async fn parameters(&self, names: &[String]) -> Result<BTreeMap<String, Parameter>, Fault> {
         let parameter =
-            |name: &String| Some(Parameter { value: self.0.get(name)?.clone(), version: 1 });
+            |name: &String| Some(Parameter { value: self.0.get(name)?.clone(), revision: 1 });
         let known = names.iter().filter_map(|name| Some((name.clone(), parameter(name)?)));
         Ok(known.collect())
     }
@@ -267,7 +268,7 @@ impl LogCall for &MemoryHealth {
     ) -> Result<(), Fault> {
         self.answer()?;
         let (step, item, call) = (step.step.clone(), step.item, call.clone());
-        let logged = LoggedStep { step, item, call, is_settled: false };
+        let logged = LoggedStep { step, item, call, is_committed: false };
         self.logged_calls.borrow_mut().push(logged);
         Ok(())
     }
@@ -296,15 +297,15 @@ impl ReserveCall for &MemoryHealth {
         }
         if short.is_empty() {
             let (step, item, call) = (step.step.clone(), step.item, call.clone());
-            let logged = LoggedStep { step, item, call, is_settled: false };
+            let logged = LoggedStep { step, item, call, is_committed: false };
             self.logged_calls.borrow_mut().push(logged);
         }
         Ok(short)
     }
 }
 
-impl SettleCall for &MemoryHealth {
-    async fn settle_call(
+impl CommitCall for &MemoryHealth {
+    async fn commit_call(
         &self,
         _run: &RunRef,
         _step: &StepRef,
@@ -316,12 +317,12 @@ impl SettleCall for &MemoryHealth {
         let Some(logged) = logged.iter_mut().find(|logged| logged.call == *call) else {
             return Ok(false);
         };
-        if std::mem::replace(&mut logged.is_settled, true) {
+        if std::mem::replace(&mut logged.is_committed, true) {
             return Ok(false);
         }
         for (reserved, actual) in call.reserved.iter().zip(actual) {
             let mut counters = self.counters.borrow_mut();
-            counters.entry(reserved.counter.clone()).or_default().settle(reserved, *actual);
+            counters.entry(reserved.counter.clone()).or_default().commit(reserved, *actual);
         }
         Ok(true)
     }

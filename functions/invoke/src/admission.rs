@@ -7,16 +7,19 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
+use bcce_core::base::digest::sha256;
 use bcce_core::base::error::{ErrorName, Fault};
 use bcce_core::base::figures::{count, dollars};
 use bcce_core::base::target::Target;
+use bcce_core::call::attempt::Attempt;
 use bcce_core::config::budgets::{AppliedBudget, AppliedBudgets, Unit, Window};
 use bcce_core::io::budgets::{Reservation, Shortage, reserve};
 use bcce_core::io::step::{Admission, Admitted, CallSize, Caller, FinishedCall, Reports, StepWork};
 use bcce_core::ports::{BudgetLedger, Clock, LogCall, ReadBreakers};
-use bcce_core::run::budgets::{ToReserve, spent};
+use bcce_core::run::budgets::{Reserved, ToReserve, spent};
 use bcce_core::run::call_log::LoggedCall;
 use rust_decimal::Decimal;
+use time::OffsetDateTime;
 
 /// The longest time that a call waits for money that calls under way have reserved.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
@@ -51,9 +54,13 @@ impl<M, C: Clock, L: LogCall + BudgetLedger + ReadBreakers> LogCalls<'_, '_, M, 
         let (begun, mut pause) = (clock.now(), PAUSE);
         loop {
             let at = clock.now();
-            let limits = (size.max_tokens, size.context_tokens);
-            let most = work.plan.most_of_call(work.step, target, at, size.bytes, limits);
-            let to_reserve = match ToReserve::of(budgets, &run.run_id, at, &most) {
+            if work.time_at(at).is_none() {
+                return Ok(Admitted::NotNow);
+            }
+            let CallSize { bytes, max_tokens } = size;
+            let most = work.plan.most_of_call(work.step, target, at, bytes, max_tokens);
+            let name = format!("{} {} {:?}", run.run_id, step.step, step.item);
+            let to_reserve = match ToReserve::of(budgets, &name, at, &most) {
                 Ok(to_reserve) => to_reserve,
                 Err(budget) => return Ok(Admitted::Refused(without_price(&budget, target))),
             };
@@ -68,20 +75,56 @@ impl<M, C: Clock, L: LogCall + BudgetLedger + ReadBreakers> LogCalls<'_, '_, M, 
                     let budget = &budgets.applied[places[shortage.at]];
                     return Ok(Admitted::Refused(exceeded(budget, &shortage)));
                 }
-                Reservation::Busy(shortage) => shortage,
+                Reservation::Busy(shortage) => Some(shortage),
+                Reservation::Contended => None,
             };
-            if clock.now() - begun > LONGEST_WAIT {
+            if let Some(shortage) = shortage
+                && clock.now() - begun > LONGEST_WAIT
+            {
                 let budget = &budgets.applied[places[shortage.at]];
                 return Ok(Admitted::Refused(exceeded(budget, &shortage)));
             }
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(pause + varied(&name, at)).await;
             pause = (2 * pause).min(LONGEST_PAUSE);
             let now = clock.now();
-            if work.time_at(now).is_none() || !work.may_call(&self.caller.health, target, now).await
-            {
+            if !work.may_call(&self.caller.health, target, now).await {
                 return Ok(Admitted::NotNow);
             }
         }
+    }
+}
+
+/// Returns up to a second, so that calls that wait do not try at the same moment.
+fn varied(call: &str, at: OffsetDateTime) -> Duration {
+    let byte = sha256(format!("{call} {at}").as_bytes())[0];
+    Duration::from_millis(4 * u64::from(byte))
+}
+
+impl<M, C, L: BudgetLedger> LogCalls<'_, '_, M, C, L> {
+    /// Reports what the call under way has spent of its reservation.
+    fn commit(&self, work: &StepWork<'_>, spent: impl FnOnce(&[Reserved]) -> Vec<Decimal>) {
+        let Some(call) = self.reserved.take() else { return };
+        let ledger = self.caller.health.ledger();
+        let (run, step) = (work.decided.run.reference.clone(), work.decided.reference.clone());
+        let spent = spent(&call.reserved);
+        self.reports.add(async move {
+            let (run_id, step_id) = (&run.run_id, &step.step);
+            if call.reserved.iter().zip(&spent).any(|(reserved, spent)| *spent > reserved.amount) {
+                tracing::error!(
+                    run_id,
+                    step_id,
+                    ?spent,
+                    "a call has spent more than its worst case"
+                );
+            }
+            if let Err(fault) = ledger.commit_call(&run, &step, &call, &spent).await {
+                tracing::warn!(
+                    run_id,
+                    step_id,
+                    "a call is committed when its run is sealed: {fault}"
+                );
+            }
+        });
     }
 }
 
@@ -138,23 +181,13 @@ impl<M, C: Clock, L: LogCall + BudgetLedger + ReadBreakers> Admission
         Ok(Admitted::At(started_at))
     }
 
+    fn not_made(&self, work: &StepWork<'_>) {
+        self.commit(work, |reserved| vec![Decimal::ZERO; reserved.len()]);
+    }
+
     fn ended(&self, work: &StepWork<'_>, call: &FinishedCall<'_>) -> bool {
-        if let Some(reserved) = self.reserved.take() {
-            let ledger = self.caller.health.ledger();
-            let (run, step) = (work.decided.run.reference.clone(), work.decided.reference.clone());
-            let spent =
-                spent(&reserved.reserved, call.attempt.cost_usd, call.attempt.usage.as_ref());
-            self.reports.add(async move {
-                if let Err(fault) = ledger.settle_call(&run, &step, &reserved, &spent).await {
-                    let (run_id, step) = (&run.run_id, &step.step);
-                    tracing::warn!(
-                        run_id,
-                        step,
-                        "a call is settled when its run is sealed: {fault}"
-                    );
-                }
-            });
-        }
+        let Attempt { cost_usd, usage, .. } = call.attempt;
+        self.commit(work, |reserved| spent(reserved, *cost_usd, usage.as_ref()));
         true
     }
 }

@@ -4,7 +4,7 @@ use bcce_core::base::error::Fault;
 use bcce_core::base::json::parse;
 use bcce_core::call::attempt::{Attempt, AttemptKind};
 use bcce_core::io::objects;
-use bcce_core::ports::{GetObject, SettleCall};
+use bcce_core::ports::{CommitCall, GetObject};
 use bcce_core::run::artifact::{ArtifactRef, FinishedStep, StepFailure, StepRecord};
 use bcce_core::run::budgets::spent;
 use bcce_core::run::call_log::LoggedStep;
@@ -84,14 +84,14 @@ impl Found {
         request.ending.as_ref()?.wait_s(self.plan.as_ref(), answered, failed, now)
     }
 
-    /// Settles what calls have reserved and not settled, because their function was killed. A call whose attempt is
+    /// Commits what calls have reserved and not committed, because their function was killed. A call whose attempt is
     /// stored has spent its cost. A lost call may have cost all that it has reserved.
     ///
     /// # Errors
-    /// `Bcce.Internal`: the ledger failed. Nothing is sealed then, and the retry settles the rest.
-    pub async fn settle(
+    /// `Bcce.Internal`: the ledger failed. Nothing is sealed then, and the retry commits the rest.
+    pub async fn commit(
         &self,
-        ledger: &impl SettleCall,
+        ledger: &impl CommitCall,
         run: &RunRef,
         calls: &[LoggedStep],
     ) -> Result<(), Fault> {
@@ -99,7 +99,7 @@ impl Found {
             let failed = self.failures.iter().map(|failure| &failure.record);
             self.answers.iter().map(|answer| &answer.record).chain(failed)
         };
-        for logged in calls.iter().filter(|logged| !logged.is_settled) {
+        for logged in calls.iter().filter(|logged| !logged.is_committed) {
             if logged.call.reserved.is_empty() {
                 continue;
             }
@@ -109,7 +109,7 @@ impl Found {
             let spent = spent(&logged.call.reserved, usd, usage);
             let LoggedStep { step, item, call, .. } = logged;
             let step = StepRef { step: step.clone(), item: *item, route: String::new() };
-            ledger.settle_call(run, &step, call, &spent).await?;
+            ledger.commit_call(run, &step, call, &spent).await?;
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use bcce_core::base::error::Fault;
 use bcce_core::io::seal;
 use bcce_core::io::seal::{Sealed, Subject};
 use bcce_core::ports::{
-    Clock, GetObject, GetSealed, ListObjects, PutOnce, PutSealed, ReadCallLog, SettleCall,
+    Clock, CommitCall, GetObject, GetSealed, ListObjects, PutOnce, PutSealed, ReadCallLog,
     SignDigest, VerifyDigest,
 };
 use bcce_core::run::ending::Ending;
@@ -101,7 +101,7 @@ where
     S: GetObject + PutOnce + GetSealed + PutSealed + ListObjects,
     K: SignDigest + VerifyDigest,
     C: Clock,
-    L: ReadCallLog + SettleCall,
+    L: ReadCallLog + CommitCall,
 {
     let run = request.run.clone();
     let subject = Subject::of_run(&run);
@@ -120,7 +120,7 @@ where
                 return Ok(Response::AtWork { wait_s });
             }
             let calls = ports.ledger.logged_calls(&run).await?;
-            found.settle(&ports.ledger, &run, &calls).await?;
+            found.commit(&ports.ledger, &run, &calls).await?;
             let manifest = found.seal(&request, calls, ports.clock.now());
             seal::seal(store, key, &subject, manifest).await?
         }

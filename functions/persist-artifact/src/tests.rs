@@ -214,7 +214,7 @@ async fn a_call_that_no_artifact_records_is_counted_and_its_cost_unknown() {
         step: "answer".into(),
         item: None,
         call,
-        is_settled: false,
+        is_committed: false,
     });
     *ports.ledger.logged_calls.borrow_mut() = calls.to_vec();
     seal(&ports, request()).await.unwrap();
@@ -315,15 +315,16 @@ async fn an_answer_that_was_cut_is_marked_in_the_manifest_and_the_notification()
     assert_eq!(notification.truncated, 1);
 }
 
-/// The function was killed during its first call, and before it settled the second one.
+/// The function was killed during its first call, and before it committed the second one.
 #[tokio::test]
-async fn what_calls_have_reserved_is_settled_once_before_the_seal() {
+async fn what_calls_have_reserved_is_committed_once_before_the_seal() {
     let ports = ports();
     let answer: StepRecord = parse("answer", ANSWER.as_bytes()).unwrap();
     let recorded = answer.attempts.last().unwrap();
     let reserved = Reserved {
         counter: "day##2026-11-01".into(),
         shard: 0,
+        revision: 1,
         unit: Unit::Usd,
         amount: Decimal::ONE,
     };
@@ -333,12 +334,12 @@ async fn what_calls_have_reserved_is_settled_once_before_the_seal() {
     };
     let lost =
         LoggedCall { started_at: recorded.started_at - Duration::from_secs(3), ..call.clone() };
-    let logged = |call| LoggedStep { step: "answer".into(), item: None, call, is_settled: false };
+    let logged = |call| LoggedStep { step: "answer".into(), item: None, call, is_committed: false };
     *ports.ledger.logged_calls.borrow_mut() = vec![logged(call), logged(lost)];
     ports.store.failing.set(5);
     assert!(handle(&ports, &config(), request()).await.is_err(), "the manifest is not written");
     seal(&ports, request()).await.unwrap();
     let state = ports.ledger.counters.borrow()["day##2026-11-01"].clone();
     assert_eq!(state.spent(), Decimal::ONE + recorded.cost_usd.unwrap());
-    assert_eq!(state.shards[&0].reserved, -Decimal::TWO, "both were settled, and once");
+    assert_eq!(state.shards[&0].reserved, -Decimal::TWO, "both were committed, and once");
 }

@@ -8,6 +8,8 @@ use aws_sdk_sqs::types::{Message, QueueAttributeName};
 use aws_sdk_ssm::types::ParameterType;
 use bcce_core::config::documents::Pointer;
 use bcce_core::ledger::{attempt_sk, run_pk};
+use bcce_core::ports::ReadCounter;
+use bcce_core::run::budgets::CounterState;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -152,6 +154,13 @@ impl Stack {
         let put = self.s3.put_object().bucket(&bucket).key(&key).body(body.to_vec().into());
         put.send().await.unwrap();
         Pointer::to(&bucket, &key, body)
+    }
+
+    /// Reads a counter of a budget.
+    pub async fn counter(&self, counter: &str) -> CounterState {
+        let config = bcce_aws::chain::sdk_config().await.unwrap();
+        let ledger = bcce_aws::dynamodb::Ledger::new(&config, &output("LedgerTable"));
+        ledger.counter(counter).await.unwrap()
     }
 
     /// Sets the document `budgets`.

@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use bcce_core::batch::BatchRef;
-use bcce_core::ports::ReadCounter;
 use bcce_core::run::budgets::CounterState;
-use bcce_tests::harness::stack::{RunRef, Stack, calls, fresh, output};
+use bcce_tests::harness::seed::Seed;
+use bcce_tests::harness::stack::{Layout, RunRef, Stack, calls, fresh, model, output};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
@@ -28,73 +28,120 @@ async fn put(stack: &Stack, workflow: &str, limits: &[(&str, &str)]) {
     stack.put_budgets(&format!("version: 1\nbudgets:\n{lines}")).await;
 }
 
-/// Registers a workflow with one call.
+/// Registers a workflow with one call of Haiku.
 async fn workflow(stack: &Stack, name: &str) {
+    workflow_by(stack, name, "haiku").await;
+}
+
+async fn workflow_by(stack: &Stack, name: &str, model: &str) {
     let yaml = format!(
         "version: 1\nname: {name}\ninputs:\n  text: {{ type: string, required: true }}\nsteps:\n\
-         - {{ id: answer, model: haiku, max_tokens: 100, prompt: \"{{{{ inputs.text }}}}\" }}\n"
+         - {{ id: answer, model: {model}, max_tokens: 100, prompt: \"{{{{ inputs.text }}}}\" }}\n"
     );
     stack.put_workflow(name, &yaml).await;
 }
 
 async fn counter(budget: &str, workflow: &str) -> CounterState {
-    let config = bcce_aws::chain::sdk_config().await.unwrap();
-    let ledger = bcce_aws::dynamodb::Ledger::new(&config, &output("LedgerTable"));
-    ledger.counter(&format!("{budget}#{workflow}#total")).await.unwrap()
+    Stack::connect().await.counter(&format!("{budget}:workflow:usd#{workflow}#total")).await
 }
 
 fn usd(manifest: &Value) -> Decimal {
     manifest["totals"]["cost_usd"].as_str().unwrap().parse().unwrap()
 }
 
-/// The text of each request. Its tokens are most of what a call costs.
-static TEXT: LazyLock<String> = LazyLock::new(|| "A breaker opens on evidence. ".repeat(400));
+/// A text of which most of a call's cost comes.
+fn text(script: &str, times: usize) -> Value {
+    json!({ "text": format!("{script}\n{}", "A breaker opens on evidence. ".repeat(times)) })
+}
 
-/// 200 runs at once share money for 50. They spend at most that, each run that could be paid is answered, and nothing
-/// stays reserved.
+/// What the model does in a run of the test below. The last two are for `make soak`: a killed call keeps its reservation
+/// until its run is sealed, and the others wait for it.
+const SCRIPTS: [&str; 8] = [
+    "",
+    "",
+    "",
+    "",
+    "@model us-east-1: unavailable",
+    "@model us-east-1: cut",
+    "@model *: no-usage",
+    "@model *: kills, answer",
+];
+
+/// 200 runs at once share money for 50. Some of them fail over, lose a call or never learn what it cost. Together they
+/// spend at most the limit, each run that could be paid is answered, and nothing stays reserved.
 #[tokio::test]
 async fn two_hundred_runs_on_money_for_fifty_spend_no_more() {
     let stack = Stack::connect().await;
-    let (name, twin) = (fresh("shared"), fresh("twin"));
-    workflow(&stack, &twin).await;
-    let one = usd(&stack.run(&twin, "one", json!({ "text": *TEXT })).await);
-    workflow(&stack, &name).await;
+    let mut seed = Seed::from_env();
+    let scripts = if std::env::var("BCCE_LARGE").is_ok() { &SCRIPTS[..] } else { &SCRIPTS[..6] };
+    let (name, twin, alias) = (fresh("shared"), fresh("twin"), model(Layout::Two));
+    workflow_by(&stack, &twin, &alias).await;
+    let one = usd(&stack.run(&twin, "one", text("", 400)).await);
     let limit = one * Decimal::from(50);
     put(&stack, &name, &[(&name, &format!("usd: \"{limit}\""))]).await;
+    workflow_by(&stack, &name, &alias).await;
 
-    let ids: Vec<String> = (0..200).map(|n| format!("r{n}")).collect();
-    let requests = ids.iter().map(|id| {
-        let request = json!({ "workflow": name, "id": id, "inputs": { "text": *TEXT } });
+    let runs: Vec<RunRef> =
+        (0..200).map(|n| RunRef::first("default", &name, &format!("r{n}"))).collect();
+    let requests = runs.iter().map(|run| {
+        let inputs = text(seed.pick(scripts), seed.between(100, 700));
+        let request = json!({ "workflow": name, "id": run.request_id, "inputs": inputs });
         let stack = &stack;
         async move { stack.send(&request.to_string()).await }
     });
     futures::future::join_all(requests).await;
-    let mut refused = Vec::new();
-    let (mut paid, mut answered) = (Decimal::ZERO, 0);
-    for id in &ids {
-        let manifest = stack.manifest(&RunRef::first("default", &name, id)).await;
-        paid += usd(&manifest);
-        if manifest["status"] == "SUCCEEDED" {
-            answered += 1;
-        } else {
-            refused.push(manifest["error"].clone());
+    let (mut paid, mut answered, mut refused) = (Decimal::ZERO, 0, Vec::new());
+    for run in &runs {
+        let manifest = stack.manifest(run).await;
+        paid += spent(&stack, run).await;
+        match manifest["error"]["name"].as_str() {
+            None => answered += 1,
+            Some("Bcce.BudgetExceeded") => refused.push(manifest["error"].clone()),
+            Some(_) => {}
         }
     }
     let state = counter(&name, &name).await;
     assert!(paid <= limit, "{paid} of {limit}");
     assert_eq!((state.spent(), state.reserved()), (paid, Decimal::ZERO));
-    let text = |error: &Value| error["message"].as_str().unwrap().to_owned();
-    for error in &refused {
-        assert_eq!(error["name"], "Bcce.BudgetExceeded", "{error}");
-        assert!(text(error).contains(&format!("budgets.{name}: the call may cost $")), "{error}");
-    }
-    // A call reserves more than what is left, so no refused run could have been paid.
+    // Each refused call needed more than what is left, so it could not have been paid. Messages round amounts up.
     let left = limit - paid;
-    let needed = refused.iter().map(|error| amount_after(&text(error), "may cost $"));
-    let least = needed.min().unwrap();
-    assert!(left < least, "{left} of {limit} is left, a call reserves {least}");
-    assert_eq!(answered + refused.len(), 200);
-    assert!((30..=50).contains(&answered), "{answered}");
+    eprintln!("{answered} of 200 answered, {} refused, {left} of {limit} left", refused.len());
+    for error in &refused {
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains(&format!("budgets.{name}: the call may cost $")), "{error}");
+        let needed = amount_after(message, "may cost $");
+        assert!(left < needed, "{left} of {limit} is left: {message}");
+    }
+    assert!(answered >= 10 && refused.len() >= 50, "{answered} answered, {}", refused.len());
+}
+
+/// Returns what the calls of a run have spent: their cost, or all that they have reserved if that is unknown.
+async fn spent(stack: &Stack, run: &RunRef) -> Decimal {
+    let mut attempts = Vec::new();
+    for key in [run.step_key("answer", None), run.failure_key("answer", None)] {
+        if let Some(body) = stack.object(&key).await {
+            let artifact: Value = serde_json::from_slice(&body).unwrap();
+            attempts.extend(artifact["attempts"].as_array().unwrap().clone());
+        }
+    }
+    let amount = |value: &Value| value.as_str().map(|text| text.parse::<Decimal>().unwrap());
+    let mut sum = Decimal::ZERO;
+    for call in logged(stack, run).await {
+        let attempt = attempts.iter().find(|attempt| attempt["started_at"] == call["started_at"]);
+        let cost = attempt.and_then(|attempt| amount(&attempt["cost_usd"]));
+        sum += cost.unwrap_or_else(|| amount(&call["reserved"][0]["amount"]).unwrap());
+    }
+    sum
+}
+
+/// Returns the calls of a run in the call log.
+async fn logged(stack: &Stack, run: &RunRef) -> Vec<Value> {
+    let key = |value: &str| AttributeValue::S(value.to_owned());
+    let get = stack.dynamodb.get_item().table_name(output("LedgerTable"));
+    let get = get.key("pk", key(&format!("calls#{}#1", run.run_id))).key("sk", key("answer"));
+    let item = get.send().await.unwrap().item.unwrap_or_default();
+    let logged = item.get("logged_calls").and_then(|calls| calls.as_ss().ok()).cloned();
+    logged.unwrap_or_default().iter().map(|call| serde_json::from_str(call).unwrap()).collect()
 }
 
 /// Returns the amount that follows `before` in a message. Amounts are rounded up there.
@@ -140,23 +187,13 @@ async fn a_lost_call_keeps_its_worst_case() {
     let manifest = stack.run(&name, "a", json!({ "text": text })).await;
     assert_eq!(manifest["status"], "SUCCEEDED", "{manifest}");
     assert_eq!(manifest["steps"][0]["lost_calls"], 1, "{manifest}");
+    let run = RunRef::first("default", &name, "a");
+    assert_eq!(logged(&stack, &run).await.len(), 2, "both calls are in the call log");
     let known: Decimal =
         manifest["totals"]["priced_subtotal_usd"].as_str().unwrap().parse().unwrap();
-    let (amount, logged) = reserved(&stack, &RunRef::first("default", &name, "a")).await;
-    assert_eq!(logged, 2, "both calls are in the call log");
-    let state = counter(&name, &name).await;
-    assert_eq!((state.spent(), state.reserved()), (amount + known, Decimal::ZERO));
-}
-
-/// Returns the amount that a call of a run has reserved, and the number of its calls.
-async fn reserved(stack: &Stack, run: &RunRef) -> (Decimal, usize) {
-    let key = |value: &str| AttributeValue::S(value.to_owned());
-    let get = stack.dynamodb.get_item().table_name(output("LedgerTable"));
-    let get = get.key("pk", key(&format!("calls#{}#1", run.run_id))).key("sk", key("answer"));
-    let item = get.send().await.unwrap().item.unwrap();
-    let logged = item["logged_calls"].as_ss().unwrap();
-    let call: Value = serde_json::from_str(&logged[0]).unwrap();
-    (call["reserved"][0]["amount"].as_str().unwrap().parse().unwrap(), logged.len())
+    let (paid, state) = (spent(&stack, &run).await, counter(&name, &name).await);
+    assert!(paid > known, "{paid}");
+    assert_eq!((state.spent(), state.reserved()), (paid, Decimal::ZERO));
 }
 
 /// The items of a batch that a budget pays run in executions, on demand, and reserve like other runs.

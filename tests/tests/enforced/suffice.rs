@@ -29,6 +29,29 @@ async fn the_roles_suffice_for_runs_that_succeed_fail_or_are_refused() {
     assert!(["REJECTED", "FAILED"].contains(&refused["status"].as_str().unwrap()), "{refused}");
 }
 
+/// A run that a budget pays is processed, although its first call is lost: `invoke` reserves, and `persist-artifact`
+/// commits the lost call.
+#[tokio::test]
+async fn the_roles_suffice_for_a_run_that_a_budget_pays() {
+    let _guard = crate::ONE_AT_A_TIME.lock().await;
+    crate::make_up_for_the_emulator(&Caller::root()).await;
+    let stack = Stack::connect().await;
+    let name = fresh("paid");
+    let workflow = format!(
+        "version: 1\nname: {name}\ninputs:\n  text: {{ type: string }}\nsteps:\n\
+         - {{ id: answer, model: haiku, max_tokens: 100, prompt: \"{{{{ inputs.text }}}}\" }}\n"
+    );
+    stack.put_workflow(&name, &workflow).await;
+    let budget = format!("{{ scope: workflow, only: [{name}], window: total, usd: 1 }}");
+    stack.put_budgets(&format!("version: 1\nbudgets: {{ {name}: {budget} }}\n")).await;
+    let text = "@model *: kills, answer\nSay yes.";
+    let manifest = stack.run(&name, "a", json!({ "text": text })).await;
+    assert_eq!(manifest["status"], "SUCCEEDED", "{manifest}");
+    assert_eq!(manifest["steps"][0]["lost_calls"], 1, "{manifest}");
+    let state = stack.counter(&format!("{name}:workflow:usd#{name}#total")).await;
+    assert!(state.reserved().is_zero() && !state.spent().is_zero(), "{state:?}");
+}
+
 /// Batches of a file and of objects are processed from the message to the notification.
 #[tokio::test]
 async fn the_roles_suffice_for_batches() {

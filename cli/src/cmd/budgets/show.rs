@@ -67,7 +67,7 @@ fn by_whom(counted: &Counted, paid: Option<Vec<(String, Decimal)>>) -> Vec<Line>
     let headings = vec!["workflow of tenant".to_owned(), "spent".to_owned()];
     let mut lines = vec![Vec::new()];
     lines.extend(Table { headings, texts: 1, rows }.lines(None));
-    let mut note = "Spent by sealed runs, by all of the environment in this window.".to_owned();
+    let mut note = "Spent by sealed runs in this window, over all values of the budget.".to_owned();
     if counted.unit == Unit::Tokens {
         note += " Unknown usage is not included.";
     }

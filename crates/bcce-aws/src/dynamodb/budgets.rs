@@ -1,27 +1,30 @@
 //! The counters of budgets. [`bcce_core::run::budgets`] describes what moves between them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, TransactWriteItem};
 use bcce_core::base::error::Fault;
 use bcce_core::ledger::{COUNTER_SK, budget_pk, budget_shard_pk, calls_pk, calls_sk, counters_pk};
-use bcce_core::ports::{MoveMoney, ReadCounter, ReserveCall, SetLimit, SettleCall};
-use bcce_core::run::budgets::{CounterState, Limit, MOST_SHARDS, Move, Root, Shard};
+use bcce_core::ports::{CommitCall, MoveMoney, ReadCounter, ReserveCall, SetLimit};
+use bcce_core::run::budgets::{CounterState, Limit, MOST_SHARDS, Move, Reserved, Root, Shard};
 use bcce_core::run::call_log::LoggedCall;
 use bcce_core::run::ids::{RunRef, StepRef};
 use rust_decimal::Decimal;
 
 use super::Ledger;
-use super::calls::{CALLS_LAST, LOGGED_CALLS, SETTLED_CALLS, call_id};
+use super::calls::{CALLS_LAST, COMMITTED_CALLS, LOGGED_CALLS, call_id};
 use super::change::{Change, Write};
 use super::conditional::pause;
 use super::item::{Item, key, number, number_of, text, text_of};
 use crate::fault::internal;
 
-/// The number of tries of a transaction that conflicts with another one. Many calls may reserve from one item.
-const CONFLICT_TRIES: u32 = 14;
+/// The reasons for which a transaction is tried again: another one wrote the same item, or the item is hot.
+const TEMPORARY: [&str; 3] =
+    ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
+/// The number of tries of a transaction. Many calls may reserve from one item.
+const MOST_TRIES: u32 = 14;
 /// The value of a counter of the whole environment in the list. DynamoDB accepts no empty key.
 const ALL: &str = "(all)";
 /// The try from which the pause does not grow any more.
@@ -77,10 +80,13 @@ impl BudgetTable {
             if refused.contains(&true) {
                 return Ok((0..refused.len()).filter(|at| refused[*at]).collect());
             }
-            if !is("TransactionConflict").contains(&true) || tries == CONFLICT_TRIES {
+            let is_temporary = TEMPORARY.iter().any(|code| is(code).contains(&true));
+            if !is_temporary || tries == MOST_TRIES {
                 return Err(internal(what, &error));
             }
-            tokio::time::sleep(pause(tries.min(LONGEST_PAUSE), &format!("{seed} {tries}"))).await;
+            // The time varies the pauses, because many calls write the same items.
+            let seed = format!("{seed} {:?}", std::time::SystemTime::now());
+            tokio::time::sleep(pause(tries.min(LONGEST_PAUSE), &seed)).await;
         }
     }
 }
@@ -155,8 +161,8 @@ impl ReserveCall for BudgetTable {
     }
 }
 
-impl SettleCall for BudgetTable {
-    async fn settle_call(
+impl CommitCall for BudgetTable {
+    async fn commit_call(
         &self,
         run: &RunRef,
         step: &StepRef,
@@ -164,10 +170,10 @@ impl SettleCall for BudgetTable {
         actual: &[Decimal],
     ) -> Result<bool, Fault> {
         let id = call_id(call);
-        let settled = Change {
+        let committed = Change {
             key: call_key(run, step),
-            update: format!("ADD {SETTLED_CALLS} :calls"),
-            condition: Some("NOT contains(settled_calls, :call)"),
+            update: format!("ADD {COMMITTED_CALLS} :calls"),
+            condition: Some("NOT contains(committed_calls, :call)"),
             names: Default::default(),
             values: [
                 (":calls".to_owned(), AttributeValue::Ss(vec![id.clone()])),
@@ -175,22 +181,65 @@ impl SettleCall for BudgetTable {
             ]
             .into(),
         };
-        let amounts = call.reserved.iter().zip(actual).map(|(reserved, actual)| {
+        let committed = Write::Change(committed);
+        // The rest is free again, unless the limit has changed. Then it goes back to the root, which has the new limit.
+        let free = |(reserved, actual): (&Reserved, &Decimal)| {
+            let mut values = amounts_of(reserved, actual);
+            values.push(("rest", number(reserved.amount - actual)));
+            values.push(("revision", number(reserved.revision)));
             change(
                 budget_shard_pk(&reserved.counter, reserved.shard),
                 "ADD #reserved :minus, #spent :actual, #free :rest",
-                None,
-                [
-                    ("minus", number(-reserved.amount)),
-                    ("actual", number(actual)),
-                    ("rest", number(reserved.amount - actual)),
-                ],
+                Some("#revision = :revision"),
+                values,
             )
-        });
-        let writes = [Write::Change(settled)].into_iter().chain(amounts).collect();
-        let what = "dynamodb:TransactWriteItems settlement";
-        Ok(self.write(what, writes, &run.run_id).await?.is_empty())
+        };
+        let back = |(reserved, actual): (&Reserved, &Decimal)| {
+            let rest = reserved.amount - actual;
+            let shard = budget_shard_pk(&reserved.counter, reserved.shard);
+            let update = "ADD #reserved :minus, #spent :actual";
+            [
+                change(shard, update, None, amounts_of(reserved, actual)),
+                change(
+                    budget_pk(&reserved.counter),
+                    "ADD #leased :minus",
+                    None,
+                    [("minus", number(-rest))],
+                ),
+            ]
+        };
+        let what = "dynamodb:TransactWriteItems commit";
+        let mut changed = BTreeSet::new();
+        // Each try finds the shards whose limit has changed, and there are no more of them than amounts.
+        for _ in 0..=call.reserved.len() {
+            let mut writes = vec![committed.clone()];
+            // The shard to which each write belongs.
+            let mut places = vec![None];
+            for (place, pair) in call.reserved.iter().zip(actual).enumerate() {
+                let of_amount = match changed.contains(&place) {
+                    true => back(pair).to_vec(),
+                    false => vec![free(pair)],
+                };
+                places.extend(of_amount.iter().map(|_| Some(place)));
+                writes.extend(of_amount);
+            }
+            let refused = self.write(what, writes, &run.run_id).await?;
+            let places: Vec<_> = refused.iter().map(|at| places[*at]).collect();
+            if places.contains(&None) {
+                return Ok(false);
+            }
+            if places.is_empty() {
+                return Ok(true);
+            }
+            changed.extend(places.into_iter().flatten());
+        }
+        Err(Fault::internal(format!("{what}: the limits of the budgets are not known")))
     }
+}
+
+/// Returns the values that move what a call has reserved to what is spent.
+fn amounts_of(reserved: &Reserved, actual: &Decimal) -> Vec<(&'static str, AttributeValue)> {
+    vec![("minus", number(-reserved.amount)), ("actual", number(actual))]
 }
 
 impl ReadCounter for BudgetTable {
@@ -240,17 +289,10 @@ impl SetLimit for BudgetTable {
             .into_iter()
             .chain(until.clone()),
         );
-        let (pk, sk) = listed_key(&limit.counter);
-        let listed = Change {
-            key: (pk, sk),
-            update: match until {
-                Some(_) => "SET expires_at = :until".to_owned(),
-                None => "REMOVE expires_at".to_owned(),
-            },
-            condition: None,
-            names: Default::default(),
-            values: until.into_iter().map(|(name, value)| (format!(":{name}"), value)).collect(),
-        };
+        let mut listed = Item::from([("counter".to_owned(), text(&limit.counter))]);
+        listed.extend(until.map(|(_, value)| ("expires_at".to_owned(), value)));
+        let listed =
+            Change { condition: None, ..Change::setting(listed_key(&limit.counter), listed, "") };
         let what = "dynamodb:TransactWriteItems limit";
         // A refusal means that there is a limit of the same or a later revision.
         self.write(what, vec![root, Write::Change(listed)], &limit.counter).await.map(drop)
@@ -324,15 +366,15 @@ impl ReadCounter for Ledger {
     }
 }
 
-impl SettleCall for Ledger {
-    async fn settle_call(
+impl CommitCall for Ledger {
+    async fn commit_call(
         &self,
         run: &RunRef,
         step: &StepRef,
         call: &LoggedCall,
         actual: &[Decimal],
     ) -> Result<bool, Fault> {
-        self.budgets().settle_call(run, step, call, actual).await
+        self.budgets().commit_call(run, step, call, actual).await
     }
 }
 

@@ -16,8 +16,8 @@ pub(crate) const CALLS_LAST: Duration = Duration::from_secs(7 * 86_400);
 /// The attribute with the logged calls of one step, a set of JSON texts.
 pub(crate) const LOGGED_CALLS: &str = "logged_calls";
 
-/// The attribute with the calls of one step whose reservations are settled, a set of [`call_id`].
-pub(crate) const SETTLED_CALLS: &str = "settled_calls";
+/// The attribute with the calls of one step whose reservations are committed, a set of [`call_id`].
+pub(crate) const COMMITTED_CALLS: &str = "committed_calls";
 
 /// Returns what identifies a call among those of its step.
 pub(crate) fn call_id(call: &LoggedCall) -> String {
@@ -37,14 +37,14 @@ fn logged_calls(item: &Item) -> Result<Vec<LoggedStep>, Fault> {
     let sk = text_of(item, "sk").map_or("", String::as_str);
     let (step, item_no) = step_of_calls(sk);
     let calls = item.get(LOGGED_CALLS).and_then(|value| value.as_ss().ok());
-    let settled = item.get(SETTLED_CALLS).and_then(|value| value.as_ss().ok());
-    let settled: Vec<&String> = settled.into_iter().flatten().collect();
+    let committed = item.get(COMMITTED_CALLS).and_then(|value| value.as_ss().ok());
+    let committed: Vec<&String> = committed.into_iter().flatten().collect();
     let logged = |call: &String| {
         let call = serde_json::from_str(call);
         let call: LoggedCall =
             call.map_err(|_| Fault::internal(format!("calls of {sk} are unreadable")))?;
-        let is_settled = settled.contains(&&call_id(&call));
-        Ok(LoggedStep { step: step.clone(), item: item_no, call, is_settled })
+        let is_committed = committed.contains(&&call_id(&call));
+        Ok(LoggedStep { step: step.clone(), item: item_no, call, is_committed })
     };
     calls.into_iter().flatten().map(logged).collect()
 }

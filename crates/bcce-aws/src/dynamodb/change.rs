@@ -11,6 +11,7 @@ use bcce_core::base::error::Fault;
 use super::item::{Item, key};
 
 /// An update of one item of the ledger. If the condition does not hold, DynamoDB returns the existing item.
+#[derive(Clone)]
 pub(super) struct Change {
     pub key: (String, String),
     pub update: String,
@@ -66,13 +67,19 @@ impl Change {
             .update_expression(self.update)
             .set_condition_expression(self.condition.map(str::to_owned))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .set_expression_attribute_names(Some(self.names))
-            .set_expression_attribute_values(Some(self.values))
+            .set_expression_attribute_names(unless_empty(self.names))
+            .set_expression_attribute_values(unless_empty(self.values))
             .build()
     }
 }
 
+/// Returns `None` for an empty map, which DynamoDB refuses.
+pub(super) fn unless_empty<V>(map: HashMap<String, V>) -> Option<HashMap<String, V>> {
+    (!map.is_empty()).then_some(map)
+}
+
 /// A write of a transaction.
+#[derive(Clone)]
 pub(super) enum Write {
     Change(Change),
     /// Deletes the item with this key, if it exists.

@@ -14,7 +14,7 @@ use bcce_core::base::digest::sha256;
 use bcce_core::base::error::Fault;
 
 use super::Ledger;
-use super::change::{Change, Write};
+use super::change::{Change, Write, unless_empty};
 use super::item::{Item, key};
 use crate::fault::internal;
 
@@ -101,8 +101,8 @@ impl Ledger {
             .update_expression(change.update)
             .set_condition_expression(change.condition.map(str::to_owned))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .set_expression_attribute_names(Some(change.names))
-            .set_expression_attribute_values(Some(change.values));
+            .set_expression_attribute_names(unless_empty(change.names))
+            .set_expression_attribute_values(unless_empty(change.values));
         Written::of(what, update.send().await)
     }
 

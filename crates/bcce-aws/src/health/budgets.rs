@@ -1,7 +1,8 @@
-//! The counters of budgets, with the short time limits of [`HealthTable`].
+//! The counters of budgets. A call is not made without its reservation, so they have the time limits of the other
+//! clients, and not the short ones of [`HealthTable`].
 
 use bcce_core::base::error::Fault;
-use bcce_core::ports::{MoveMoney, ReadCounter, ReserveCall, SetLimit, SettleCall};
+use bcce_core::ports::{CommitCall, MoveMoney, ReadCounter, ReserveCall, SetLimit};
 use bcce_core::run::budgets::{CounterState, Limit, Move};
 use bcce_core::run::call_log::LoggedCall;
 use bcce_core::run::ids::{RunRef, StepRef};
@@ -12,7 +13,7 @@ use crate::dynamodb::budgets::BudgetTable;
 
 impl HealthTable {
     fn budgets(&self) -> BudgetTable {
-        BudgetTable::new(self.client.clone(), &self.table)
+        BudgetTable::new(self.patient.get().clone(), &self.table)
     }
 }
 
@@ -28,15 +29,15 @@ impl ReserveCall for HealthTable {
     }
 }
 
-impl SettleCall for HealthTable {
-    async fn settle_call(
+impl CommitCall for HealthTable {
+    async fn commit_call(
         &self,
         run: &RunRef,
         step: &StepRef,
         call: &LoggedCall,
         actual: &[Decimal],
     ) -> Result<bool, Fault> {
-        self.budgets().settle_call(run, step, call, actual).await
+        self.budgets().commit_call(run, step, call, actual).await
     }
 }
 

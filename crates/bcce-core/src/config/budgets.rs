@@ -10,6 +10,7 @@ use time::{Date, OffsetDateTime, UtcOffset};
 use crate::base::error::Problems;
 use crate::base::json::is_false;
 use crate::base::names::check_name;
+use crate::config::policy::cost_tags::OTHER;
 use crate::document::Document;
 
 /// The document `budgets.yaml`, in SSM `/bcce/<env>/budgets`.
@@ -26,7 +27,7 @@ pub struct Budgets {
     /// The budgets by name.
     #[serde(default)]
     pub budgets: BTreeMap<String, Budget>,
-    /// The revision of the document: the version of its SSM parameter. It is not in the text.
+    /// The revision of the document: that of its SSM parameter. It is not in the text.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub revision: u64,
 }
@@ -220,6 +221,7 @@ pub struct AppliedBudgets {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppliedBudget {
     pub name: String,
+    pub scope: Scope,
     /// The value of the scope, such as the name of the tenant. Empty for the environment.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub value: String,
@@ -228,10 +230,23 @@ pub struct AppliedBudget {
     pub limit: Decimal,
 }
 
+/// Returns the common name of the counters of a budget: `<budget>:<scope>:<unit>`.
+pub fn series(name: &str, scope: &Scope, unit: Unit) -> String {
+    let unit = match unit {
+        Unit::Usd => "usd",
+        Unit::Tokens => "tokens",
+    };
+    // A `#` separates the parts of a counter.
+    let scope = String::from(scope.clone()).replace('#', "_");
+    format!("{name}:{scope}:{unit}")
+}
+
 impl AppliedBudget {
-    /// Returns the counter of the window that contains `at`.
+    /// Returns the counter of the window that contains `at`: `<budget>:<scope>:<unit>#<value>#<window>`. A budget whose
+    /// scope or unit changes has another counter.
     pub fn counter(&self, at: OffsetDateTime) -> String {
-        format!("{}#{}#{}", self.name, self.value, self.window.name(at))
+        let series = series(&self.name, &self.scope, self.unit);
+        format!("{series}#{}#{}", self.value, self.window.name(at))
     }
 }
 
@@ -243,13 +258,14 @@ impl Budgets {
                 Scope::Environment => "",
                 Scope::Workflow => payer.workflow,
                 Scope::Tenant => payer.tenant,
-                Scope::Tag(tag) => payer.cost_tags.get(tag)?,
+                // A run without the tag must not leave the budgets of the tag.
+                Scope::Tag(tag) => payer.cost_tags.get(tag).map_or(OTHER, String::as_str),
             };
             let applies = budget.only.is_empty() || budget.only.iter().any(|only| only == value);
             let (unit, limit) = budget.limit();
-            let (name, value) = (name.clone(), value.to_owned());
+            let (name, value, scope) = (name.clone(), value.to_owned(), budget.scope.clone());
             let window = budget.window;
-            applies.then_some(AppliedBudget { name, value, window, unit, limit })
+            applies.then_some(AppliedBudget { name, scope, value, window, unit, limit })
         });
         applied.collect()
     }
@@ -298,15 +314,16 @@ budgets:
             all.iter().map(|budget| budget.counter(at)).collect::<Vec<_>>()
         };
         // The window is that of UTC.
-        let tenants = "tenants#alpha#2026-11-30";
-        assert_eq!(applied("alpha", &[]), ["month##2026-11", tenants]);
+        let (month, tenants) =
+            ("month:environment:usd##2026-11", "tenants:tenant:usd#alpha#2026-11-30");
+        assert_eq!(applied("alpha", &[]), [month, tenants]);
         assert_eq!(
             applied("payments", &[("team", "search")]),
             [
-                "month##2026-11",
-                "payments#payments#total",
-                "search#search#2026-11-30",
-                "tenants#payments#2026-11-30"
+                month,
+                "payments:tenant:tokens#payments#total",
+                "search:tag:team:usd#search#2026-11-30",
+                "tenants:tenant:usd#payments#2026-11-30"
             ]
         );
         assert_eq!(applied("alpha", &[("team", "other")]).len(), 2);

@@ -651,6 +651,39 @@ mod tests {
     }
 
     #[test]
+    fn a_budget_that_would_apply_to_nothing_is_reported() {
+        let reported = |budget: &str, policy: &str| {
+            let mut files = files();
+            files.insert(
+                "budgets.yaml".into(),
+                format!("version: 1\nbudgets: {{ b: {{ window: day, usd: 1, {budget} }} }}\n"),
+            );
+            let text = files.get_mut("policy.yaml").unwrap();
+            *text = text.replace("required_tags: []", &format!("required_tags: []\n{policy}"));
+            reported(&files)
+        };
+        let team = "cost_tags: { team: [search] }";
+        let rules = "tenants: { default: { workflows: [\"*\"], models: [\"*\"] } }";
+        #[rustfmt::skip]
+        let table = [
+            ("scope: environment", "", ""),
+            ("scope: workflow, only: [explain]", "", ""),
+            ("scope: workflow, only: [explian]", "", "budgets.b.only: there is no workflow explian; there are: bug-hunt, code-review"),
+            ("scope: \"tag:team\", only: [search, other]", team, ""),
+            ("scope: \"tag:team\", only: [serach]", team, "budgets.b.only: there is no value serach; there are: search, other"),
+            ("scope: \"tag:team\"", "", "budgets.b.scope: team is not among the cost_tags of policy.yaml"),
+            ("scope: tenant, only: [anyone]", "", ""),
+            ("scope: tenant, only: [anyone]", rules, "budgets.b.only: there is no tenant anyone; there are: default"),
+            ("scope: tenant, only: [default]", rules, ""),
+        ];
+        for (budget, policy, expected) in table {
+            let found = reported(budget, policy).join("; ");
+            assert!(found.contains(expected), "{expected} is missing in {found}");
+            assert_eq!(found.is_empty(), expected.is_empty(), "{budget}: {found}");
+        }
+    }
+
+    #[test]
     fn a_model_without_a_price_is_reported_once() {
         let mut files = files();
         let prices = files.get_mut("prices.yaml").unwrap();

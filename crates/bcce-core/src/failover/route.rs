@@ -56,8 +56,7 @@ impl Route {
         self.patience.unwrap_or(self.routing.timeouts)
     }
 
-    /// Returns the context of a target in tokens, or 0 if it is not a target of the route.
-    pub fn context(&self, target: &Target) -> u64 {
+    fn context(&self, target: &Target) -> u64 {
         let listed = self.targets.iter().find(|listed| listed.target == *target);
         listed.map_or(0, |listed| listed.context_tokens)
     }

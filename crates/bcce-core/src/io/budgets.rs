@@ -4,18 +4,20 @@ use rust_decimal::Decimal;
 
 use crate::base::error::Fault;
 use crate::ports::BudgetLedger;
-use crate::run::budgets::{CounterState, Limit, Move, Root, Shard};
+use crate::run::budgets::{CounterState, Limit, Move, Reserved, Root, Shard};
 use crate::run::call_log::LoggedCall;
 use crate::run::ids::{RunRef, StepRef};
 
-/// The most tries of a reservation. Each one fails only because another call was faster.
-const TRIES: u32 = 50;
+/// The most tries. Each one fails only because another call was faster.
+const TRIES: u32 = 20;
 
 /// The outcome of a reservation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reservation {
     /// The amounts are reserved and the call is in the call log.
     Made,
+    /// Other calls were faster each time. The caller tries again after a pause.
+    Contended,
     /// The limit has room, but calls under way have reserved it. Some of it comes back when they end.
     Busy(Shortage),
     /// The limit has no room for the call, whatever the calls under way cost.
@@ -50,46 +52,47 @@ pub async fn reserve(
         if short.is_empty() {
             return Ok(Reservation::Made);
         }
+        let (mut busy, mut is_contended) = (None, false);
         for at in short {
-            let reserved = &call.reserved[at];
-            if let Some(shortage) =
-                refill(ledger, &limits[at], reserved.shard, reserved.amount).await?
-            {
-                return Ok(shortage.at(at));
+            let Reserved { shard, amount, .. } = call.reserved[at];
+            match refill(ledger, &limits[at], shard, amount).await? {
+                Refill::Done => {}
+                Refill::Contended => is_contended = true,
+                Refill::Short(shortage) => {
+                    let shortage = Shortage { at, ..shortage };
+                    if shortage.spent + shortage.needed > shortage.limit {
+                        return Ok(Reservation::Exceeded(shortage));
+                    }
+                    busy = Some(shortage);
+                }
             }
         }
-    }
-    Err(Fault::internal(format!("a reservation for {} failed {TRIES} times", run.run_id)))
-}
-
-/// A counter that has not enough money.
-struct Short {
-    root: Root,
-    state: CounterState,
-    needed: Decimal,
-}
-
-impl Short {
-    fn at(self, at: usize) -> Reservation {
-        let (spent, reserved) = (self.state.spent(), self.state.reserved());
-        let (limit, needed) = (self.root.limit, self.needed);
-        let shortage = Shortage { at, limit, spent, reserved, needed };
-        if spent + needed > limit {
-            Reservation::Exceeded(shortage)
-        } else {
-            Reservation::Busy(shortage)
+        if let Some(shortage) = busy {
+            return Ok(Reservation::Busy(shortage));
+        }
+        if is_contended {
+            break;
         }
     }
+    Ok(Reservation::Contended)
 }
 
-/// Makes sure that a shard has at least `amount` free under the current limit. Returns the state of the counter if that
-/// is not possible now.
+/// The outcome of a refill.
+enum Refill {
+    /// The shard had enough when it was last read or written.
+    Done,
+    Contended,
+    /// The counter has not enough now.
+    Short(Shortage),
+}
+
+/// Makes sure that a shard has at least `amount` free under the current limit.
 async fn refill(
     ledger: &impl BudgetLedger,
     limit: &Limit,
     shard: u8,
     amount: Decimal,
-) -> Result<Option<Short>, Fault> {
+) -> Result<Refill, Fault> {
     for _ in 0..TRIES {
         let state = ledger.counter(&limit.counter).await?;
         let Some(root) = state.root.clone().filter(|root| root.revision >= limit.revision) else {
@@ -101,22 +104,24 @@ async fn refill(
         }
         let own = state.shards.get(&shard).map_or(Decimal::ZERO, |shard| shard.free);
         if own >= amount {
-            return Ok(None);
+            return Ok(Refill::Done);
         }
         let (left, needed) = (root.limit - root.leased, amount - own);
         if left >= needed {
             let amount = Limit { limit: root.limit, ..limit.clone() }.slice(needed, left);
             let lease = Move::Lease { amount, root };
             if ledger.move_money(limit, shard, &lease).await? {
-                return Ok(None);
+                return Ok(Refill::Done);
             }
             continue;
         }
         if !gather(ledger, limit, shard, needed - left, &state).await? {
-            return Ok(Some(Short { root, state, needed: amount }));
+            let (spent, reserved) = (state.spent(), state.reserved());
+            let shortage = Shortage { at: 0, limit: root.limit, spent, reserved, needed: amount };
+            return Ok(Refill::Short(shortage));
         }
     }
-    Err(Fault::internal(format!("the budget {} could not be leased", limit.counter)))
+    Ok(Refill::Contended)
 }
 
 /// Gives back what shards have free from before the current limit. Returns whether there was such a shard.
@@ -137,7 +142,7 @@ async fn renew(
     Ok(found)
 }
 
-/// Gives back what other shards have free, if that makes up for `missing`. Returns whether it does.
+/// Has other shards give back what is missing, if they have it free. Returns whether they do.
 async fn gather(
     ledger: &impl BudgetLedger,
     limit: &Limit,
@@ -146,13 +151,20 @@ async fn gather(
     state: &CounterState,
 ) -> Result<bool, Fault> {
     let is_other = |(other, state): &(&u8, &Shard)| **other != shard && state.free > Decimal::ZERO;
-    let others = || state.shards.iter().filter(is_other);
-    if others().map(|(_, shard)| shard.free).sum::<Decimal>() < missing {
+    let mut others: Vec<(&u8, &Shard)> = state.shards.iter().filter(is_other).collect();
+    if others.iter().map(|(_, shard)| shard.free).sum::<Decimal>() < missing {
         return Ok(false);
     }
-    for (other, seen) in others() {
-        let back = Move::GiveBack { amount: seen.free };
-        ledger.move_money(limit, *other, &back).await?;
+    // The fewest moves, which leave the others as much as possible.
+    others.sort_by_key(|(_, shard)| std::cmp::Reverse(shard.free));
+    let mut missing = missing;
+    for (other, seen) in others {
+        let amount = seen.free.min(missing);
+        if amount.is_zero() {
+            break;
+        }
+        ledger.move_money(limit, *other, &Move::GiveBack { amount }).await?;
+        missing -= amount;
     }
     Ok(true)
 }

@@ -49,7 +49,7 @@ impl<S: GetObject, P: GetParameters> Reader<'_, S, P> {
         }
         let mut read = parse(&names, &bodies);
         if let (Ok(read), Some(budgets)) = (&mut read, values.get(&names[6])) {
-            read.budgets.revision = budgets.version;
+            read.budgets.revision = budgets.revision;
         }
         Ok(read)
     }

@@ -50,7 +50,7 @@ pub trait Admission {
     ///
     /// An implementation that waits has to return [`Admitted::NotNow`] before it records a call if the call would have
     /// no time ([`StepWork::time_at`]) or if its target may not be called any more ([`StepWork::may_call`]). A call that
-    /// is admitted and has no time is not made, and does not end.
+    /// is admitted and has no time is not made: [`Admission::not_made`] is called instead of [`Admission::ended`].
     ///
     /// # Errors
     /// `Bcce.Internal`: the call could not be admitted by a fault of BCCE. The step is then not concluded.
@@ -60,6 +60,9 @@ pub trait Admission {
         target: &Target,
         size: CallSize,
     ) -> Result<Admitted, Fault>;
+
+    /// Takes back a call that was admitted and then not made.
+    fn not_made(&self, _work: &StepWork<'_>) {}
 
     /// Takes the end of a call. Returns whether the breaker of its target hears of it. The breaker hears of the probe
     /// that the step was elected for in any case, because all other steps wait for its outcome.
@@ -72,8 +75,6 @@ pub struct CallSize {
     pub bytes: CallBytes,
     /// The longest answer, in tokens.
     pub max_tokens: u64,
-    /// The context of the target, in tokens.
-    pub context_tokens: u64,
 }
 
 /// The answer to a call that wants to be made.

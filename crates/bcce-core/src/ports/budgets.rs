@@ -20,10 +20,10 @@ pub trait ReserveCall {
     ) -> Result<Vec<usize>, Fault>;
 }
 
-pub trait SettleCall {
+pub trait CommitCall {
     /// Moves the amounts of `call` from reserved to spent, or to free as far as they are more than `actual`, which has
-    /// the amount for each. Safe to repeat: a call is settled once. Returns whether this call settled it.
-    async fn settle_call(
+    /// the amount for each. Safe to repeat: a call is committed once. Returns whether this call committed it.
+    async fn commit_call(
         &self,
         run: &RunRef,
         step: &StepRef,
@@ -48,6 +48,6 @@ pub trait MoveMoney {
 }
 
 /// The part of the ledger that reservations need.
-pub trait BudgetLedger: ReserveCall + SettleCall + ReadCounter + SetLimit + MoveMoney {}
+pub trait BudgetLedger: ReserveCall + CommitCall + ReadCounter + SetLimit + MoveMoney {}
 
-impl<L> BudgetLedger for L where L: ReserveCall + SettleCall + ReadCounter + SetLimit + MoveMoney {}
+impl<L> BudgetLedger for L where L: ReserveCall + CommitCall + ReadCounter + SetLimit + MoveMoney {}

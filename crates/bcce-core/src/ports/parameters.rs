@@ -8,8 +8,8 @@ use crate::base::error::Fault;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
     pub value: String,
-    /// The version, which grows with each write.
-    pub version: u64,
+    /// A number that grows with each write, also if the parameter is deleted and created again.
+    pub revision: u64,
 }
 
 pub trait GetParameters {

@@ -27,7 +27,7 @@ const SLICES: Decimal = Decimal::from_parts(256, 0, 0, false, 0);
 /// The limit of a counter, as a plan states it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// The counter: `<budget>#<value>#<window>`.
+    /// The counter: `<budget>:<scope>:<unit>#<value>#<window>`.
     pub counter: String,
     pub unit: Unit,
     pub limit: Decimal,
@@ -37,13 +37,15 @@ pub struct Limit {
     pub expires_at: Option<OffsetDateTime>,
 }
 
-/// An amount that a call has reserved from a counter. The call log keeps it, so that the reservation can be settled
+/// An amount that a call has reserved from a counter. The call log keeps it, so that the reservation can be committed
 /// after the function that made the call was killed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reserved {
     pub counter: String,
     pub shard: u8,
+    /// The revision of the limit from which the call has reserved, as its plan knows it.
+    pub revision: u64,
     pub unit: Unit,
     pub amount: Decimal,
 }
@@ -114,12 +116,18 @@ impl CounterState {
         shard.reserved += amount;
     }
 
-    /// Settles a reservation.
-    pub fn settle(&mut self, reserved: &Reserved, actual: Decimal) {
+    /// Commits a reservation.
+    pub fn commit(&mut self, reserved: &Reserved, actual: Decimal) {
+        let rest = reserved.amount - actual;
         let shard = self.shards.entry(reserved.shard).or_default();
         shard.reserved -= reserved.amount;
         shard.spent += actual;
-        shard.free += reserved.amount - actual;
+        // Under a new limit there may be no room for what the call has not spent.
+        if shard.revision == reserved.revision {
+            shard.free += rest;
+        } else if let Some(root) = &mut self.root {
+            root.leased -= rest;
+        }
     }
 
     /// Sets the limit, unless there is one of the same or a later revision.
@@ -173,9 +181,9 @@ impl Limit {
         }
     }
 
-    /// Returns the shard from which the calls of a run reserve.
-    pub fn shard(&self, run_id: &str) -> u8 {
-        let first = sha256(run_id.as_bytes())[0];
+    /// Returns the shard from which a call reserves. `call` is a text that names it.
+    pub fn shard(&self, call: &str) -> u8 {
+        let first = sha256(call.as_bytes())[0];
         if self.is_split() { first % MOST_SHARDS } else { 0 }
     }
 
@@ -214,13 +222,13 @@ pub struct ToReserve {
 }
 
 impl ToReserve {
-    /// Returns what a call at `at` has to reserve from the budgets of its run.
+    /// Returns what a call at `at` has to reserve from the budgets of its run. `call` is a text that names it.
     ///
     /// # Errors
     /// The price is unknown and a budget needs it. Returns the name of the budget.
     pub fn of(
         budgets: &AppliedBudgets,
-        run_id: &str,
+        call: &str,
         at: OffsetDateTime,
         most: &Most,
     ) -> Result<Self, String> {
@@ -239,7 +247,8 @@ impl ToReserve {
             }
             let limit = Limit::of(budget, budgets.revision, at);
             let (counter, unit) = (limit.counter.clone(), budget.unit);
-            all.amounts.push(Reserved { counter, shard: limit.shard(run_id), unit, amount });
+            let (shard, revision) = (limit.shard(call), budgets.revision);
+            all.amounts.push(Reserved { counter, shard, revision, unit, amount });
             all.limits.push(limit);
             all.places.push(place);
         }
@@ -263,7 +272,7 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
-    use crate::config::budgets::Window;
+    use crate::config::budgets::{Scope, Window};
 
     fn limit(unit: Unit, limit: u32) -> Limit {
         Limit {
@@ -306,6 +315,7 @@ mod tests {
     fn a_call_reserves_from_each_budget_in_its_unit_and_window() {
         let budget = |name: &str, window, unit| AppliedBudget {
             name: name.into(),
+            scope: Scope::Environment,
             value: String::new(),
             window,
             unit,
@@ -324,7 +334,10 @@ mod tests {
         let all = ToReserve::of(&budgets, "run-1", at, &most).unwrap();
         let amounts: Vec<_> =
             all.amounts.iter().map(|a| (a.counter.as_str(), a.amount.to_string())).collect();
-        let expected = [("day##2026-11-30", "0.002".into()), ("all##total", "1500".into())];
+        let expected = [
+            ("day:environment:usd##2026-11-30", "0.002".into()),
+            ("all:environment:tokens##total", "1500".into()),
+        ];
         assert_eq!(amounts, expected);
         let expire: Vec<_> = all.limits.iter().map(|limit| limit.expires_at).collect();
         assert_eq!(expire, [Some(datetime!(2027-03-11 00:00 UTC)), None]);
@@ -347,7 +360,7 @@ mod tests {
         let limit = limit(Unit::Usd, 10_000);
         let mut runs = [0_u32; 16];
         (0..10_000).for_each(|n| runs[usize::from(limit.shard(&format!("run-{n}")))] += 1);
-        // Five calls a run, each reserved and settled in a transaction that takes two units.
+        // Five calls a run, each reserved and committed in a transaction that takes two units.
         let busiest = f64::from(*runs.iter().max().unwrap()) * 5.0 * 2.0 * 2.0 / 60.0;
         assert!(busiest < 300.0, "{busiest} units a second of the 1,000 that a key takes");
     }

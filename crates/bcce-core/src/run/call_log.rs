@@ -26,8 +26,8 @@ pub struct LoggedStep {
     pub step: String,
     pub item: Option<u32>,
     pub call: LoggedCall,
-    /// True if what the call has reserved is settled.
-    pub is_settled: bool,
+    /// True if what the call has reserved is committed.
+    pub is_committed: bool,
 }
 
 impl LoggedCall {

@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use bcce_core::base::error::Fault;
-use bcce_core::ports::{MoveMoney, ReadCounter, ReserveCall, SetLimit, SettleCall};
+use bcce_core::ports::{CommitCall, MoveMoney, ReadCounter, ReserveCall, SetLimit};
 use bcce_core::run::budgets::{CounterState, Limit, Move, Reserved};
 use bcce_core::run::call_log::LoggedCall;
 use bcce_core::run::ids::{RunRef, StepRef};
@@ -15,12 +15,12 @@ use rust_decimal::Decimal;
 #[derive(Default)]
 pub struct Memory {
     counters: RefCell<BTreeMap<String, CounterState>>,
-    settled: RefCell<BTreeSet<String>>,
+    committed: RefCell<BTreeSet<String>>,
     refused: RefCell<BTreeMap<String, Vec<Decimal>>>,
 }
 
 /// Lets other calls go first.
-async fn give_way() {
+pub async fn give_way() {
     let mut has_waited = false;
     poll_fn(|_| {
         if has_waited {
@@ -95,14 +95,20 @@ impl ReserveCall for Memory {
         for Reserved { counter, shard, amount, .. } in
             call.reserved.iter().filter(|_| short.is_empty())
         {
-            counters.get_mut(counter).unwrap().reserve(*shard, *amount);
+            let counter = counters.get_mut(counter).unwrap();
+            counter.reserve(*shard, *amount);
+            // Money of an earlier limit may be used until it is given back.
+            let root = counter.root.as_ref().unwrap();
+            let is_current = counter.shards[shard].revision == root.revision;
+            let used = counter.spent() + counter.reserved();
+            assert!(!is_current || used <= root.limit, "reserved above the limit: {counter:?}");
         }
         Ok(short)
     }
 }
 
-impl SettleCall for Memory {
-    async fn settle_call(
+impl CommitCall for Memory {
+    async fn commit_call(
         &self,
         run: &RunRef,
         step: &StepRef,
@@ -110,11 +116,11 @@ impl SettleCall for Memory {
         actual: &[Decimal],
     ) -> Result<bool, Fault> {
         give_way().await;
-        if !self.settled.borrow_mut().insert(id(run, step, call)) {
+        if !self.committed.borrow_mut().insert(id(run, step, call)) {
             return Ok(false);
         }
         for (reserved, actual) in call.reserved.iter().zip(actual) {
-            self.change(&reserved.counter, |counter| counter.settle(reserved, *actual));
+            self.change(&reserved.counter, |counter| counter.commit(reserved, *actual));
         }
         Ok(true)
     }

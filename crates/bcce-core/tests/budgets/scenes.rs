@@ -1,4 +1,4 @@
-//! Scenes: calls that reserve, settle or are killed, in an order that the scene decides.
+//! Scenes: calls that reserve, commit or are killed, in an order that the scene decides.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use bcce_core::config::budgets::Unit;
 use bcce_core::io::budgets::{Reservation, reserve};
-use bcce_core::ports::SettleCall;
+use bcce_core::ports::CommitCall;
 use bcce_core::run::budgets::{Limit, Reserved};
 use bcce_core::run::call_log::LoggedCall;
 use bcce_core::run::ids::{RunRef, StepRef};
@@ -16,7 +16,7 @@ use rust_decimal::Decimal;
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
-use crate::ledger::Memory;
+use crate::ledger::{Memory, give_way};
 
 /// The most times that a call waits for others.
 const MOST_TURNS: u32 = 10_000;
@@ -26,8 +26,8 @@ const MIDNIGHT: OffsetDateTime = datetime!(2026-11-30 00:00 UTC);
 /// The end of a call.
 #[derive(Clone, Copy, Debug)]
 pub enum End {
-    /// The call spends this share of its amount, in percent. It is settled, some settlements twice.
-    Settled { percent: u8, twice: bool },
+    /// The call spends this share of its amount, in percent. It is committed, some commits twice.
+    Committed { percent: u8, twice: bool },
     /// The function is killed, and the run is not finalized within the scene.
     Killed,
     /// The function is killed, and the run is finalized: the call keeps its worst case.
@@ -36,6 +36,8 @@ pub enum End {
 
 #[derive(Clone, Debug)]
 pub struct CallPlan {
+    /// The number of moments that pass before the call.
+    delay: u8,
     amount: u32,
     /// The seconds before or after the turn of the window.
     at: i64,
@@ -55,7 +57,7 @@ pub struct Scene {
 
 /// A call that was made.
 #[derive(Clone, Debug)]
-pub struct Settled {
+pub struct Committed {
     pub at: OffsetDateTime,
     /// The amount that was reserved from each counter.
     pub amounts: Vec<Decimal>,
@@ -65,12 +67,17 @@ pub struct Settled {
 
 pub fn scenes() -> impl Strategy<Value = Scene> {
     let end = prop_oneof![
-        4 => (0_u8..=100, any::<bool>()).prop_map(|(percent, twice)| End::Settled { percent, twice }),
+        4 => (0_u8..=100, any::<bool>()).prop_map(|(percent, twice)| End::Committed { percent, twice }),
         1 => Just(End::Killed),
         1 => Just(End::Finalized),
     ];
-    let call = (1_u32..3_000, -2_i64..2, any::<bool>(), end)
-        .prop_map(|(amount, at, is_later, end)| CallPlan { amount, at, is_later, end });
+    // A call of the second revision is not made before one of the first.
+    let call = (0_u8..40, 1_u32..3_000, -2_i64..2, any::<bool>(), end).prop_map(
+        |(delay, amount, at, is_later, end)| {
+            let delay = if is_later { delay + 10 } else { delay };
+            CallPlan { delay, amount, at, is_later, end }
+        },
+    );
     // Limits below and above the one from which a counter is split.
     let limit = || prop_oneof![1_000_u32..9_000, 10_000_u32..30_000];
     let limits = [[limit().boxed(), limit().boxed()], [limit().boxed(), limit().boxed()]];
@@ -109,8 +116,11 @@ impl Scene {
         self.counters(at).into_iter().zip(limits).map(of).collect()
     }
 
-    async fn call(&self, memory: &Memory, n: usize) -> Option<Settled> {
+    async fn call(&self, memory: &Memory, n: usize) -> Option<Committed> {
         let plan = &self.calls[n];
+        for _ in 0..plan.delay {
+            give_way().await;
+        }
         let at = MIDNIGHT + Duration::seconds(plan.at);
         let limits = self.limits(plan, at);
         let run = RunRef::first("default", "explain", &n.to_string());
@@ -119,6 +129,7 @@ impl Scene {
         let reserved = limits.iter().map(|limit| Reserved {
             counter: limit.counter.clone(),
             shard: limit.shard(&run.run_id),
+            revision: limit.revision,
             unit: limit.unit,
             amount,
         });
@@ -129,6 +140,7 @@ impl Scene {
             match reserve(memory, &run, &step, &call, &limits).await.unwrap() {
                 Reservation::Made => break,
                 // The other calls go on, so one of them comes to an end.
+                Reservation::Contended => {}
                 Reservation::Busy(_) if !self.has_kills() => {}
                 Reservation::Busy(_) => return None,
                 Reservation::Exceeded(shortage) => {
@@ -139,7 +151,7 @@ impl Scene {
         }
         let amounts = vec![amount; 2];
         let spend = async |spent: Decimal| {
-            memory.settle_call(&run, &step, &call, &[spent, spent]).await.unwrap()
+            memory.commit_call(&run, &step, &call, &[spent, spent]).await.unwrap()
         };
         let spent = match plan.end {
             End::Killed => None,
@@ -147,14 +159,14 @@ impl Scene {
                 assert!(spend(amount).await);
                 Some(amount)
             }
-            End::Settled { percent, twice } => {
+            End::Committed { percent, twice } => {
                 let spent = amount * Decimal::new(percent.into(), 2);
                 assert!(spend(spent).await);
-                assert!(!twice || !spend(amount).await, "a settlement is repeated");
+                assert!(!twice || !spend(amount).await, "a commit is repeated");
                 Some(spent)
             }
         };
-        Some(Settled { at, amounts, spent })
+        Some(Committed { at, amounts, spent })
     }
 
     fn has_kills(&self) -> bool {
@@ -163,8 +175,8 @@ impl Scene {
 }
 
 /// Plays a scene. Returns the calls that were made.
-pub fn play(scene: &Scene, memory: &Memory) -> Vec<Settled> {
-    type Running<'a> = Pin<Box<dyn Future<Output = Option<Settled>> + 'a>>;
+pub fn play(scene: &Scene, memory: &Memory) -> Vec<Committed> {
+    type Running<'a> = Pin<Box<dyn Future<Output = Option<Committed>> + 'a>>;
     let mut running: Vec<Running<'_>> =
         (0..scene.calls.len()).map(|n| Box::pin(scene.call(memory, n)) as Running<'_>).collect();
     let mut context = Context::from_waker(Waker::noop());
@@ -172,8 +184,8 @@ pub fn play(scene: &Scene, memory: &Memory) -> Vec<Settled> {
     let mut turns = scene.order.iter().cycle();
     while !running.is_empty() {
         let at = turns.next().unwrap().index(running.len());
-        if let Poll::Ready(settled) = running[at].as_mut().poll(&mut context) {
-            made.extend(settled);
+        if let Poll::Ready(committed) = running[at].as_mut().poll(&mut context) {
+            made.extend(committed);
             drop(running.swap_remove(at));
         }
     }

@@ -7,7 +7,7 @@ use super::*;
 fn paid_from(limit: &str, unit: &str, reports: Vec<CallReport>) -> (Fakes, Request) {
     let mut plan: Value = serde_json::from_str(PLAN).unwrap();
     plan["budgets"] = json!({ "revision": 1, "applied": [
-        { "name": "day", "value": "default", "window": "day", "unit": unit, "limit": limit }
+        { "name": "day", "scope": "tenant", "value": "default", "window": "day", "unit": unit, "limit": limit }
     ] });
     let (plan, mut ports) = (plan.to_string(), ports(reports));
     let request = Request { plan_sha256: sha256_hex(plan.as_bytes()), ..request() };
@@ -17,7 +17,8 @@ fn paid_from(limit: &str, unit: &str, reports: Vec<CallReport>) -> (Fakes, Reque
 
 fn counter(ports: &Fakes) -> CounterState {
     let counters = ports.caller.health.ledger().counters.borrow();
-    counters.get("day#default#2026-11-01").cloned().unwrap_or_default()
+    let found = counters.iter().find(|(name, _)| name.starts_with("day:tenant:"));
+    found.map(|(_, state)| state.clone()).unwrap_or_default()
 }
 
 fn amounts(ports: &Fakes) -> (String, String) {
@@ -26,12 +27,12 @@ fn amounts(ports: &Fakes) -> (String, String) {
 }
 
 #[tokio::test]
-async fn a_call_is_reserved_before_it_is_made_and_settled_with_its_cost() {
+async fn a_call_is_reserved_before_it_is_made_and_committed_with_its_cost() {
     let (ports, request) = paid_from("5", "usd", vec![says("It opens.", "end_turn")]);
     assert_eq!(handle(&ports, request, AMPLE).await, Ok(ANSWERED));
     assert_eq!(amounts(&ports), ("0.000165".into(), "0".into()));
     let logged = ports.caller.health.ledger().logged_calls.borrow();
-    assert!(logged.len() == 1 && logged[0].is_settled);
+    assert!(logged.len() == 1 && logged[0].is_committed);
     // The worst case is above the actual cost.
     assert!(logged[0].call.reserved[0].amount > Decimal::new(165, 6));
 }

@@ -137,7 +137,7 @@ pub fn of_ledger(kind: &str) -> (String, &'static [&'static str]) {
     match kind {
         "run record" => (run_pk("explain-1"), &["pk", "sk", "status"]),
         "calls" => (calls_pk("explain-1", 1), &["pk", "sk", "logged_calls"]),
-        "settled calls" => (calls_pk("explain-1", 1), &["pk", "sk", "settled_calls"]),
+        "committed calls" => (calls_pk("explain-1", 1), &["pk", "sk", "committed_calls"]),
         "counter of a budget" => (budget_pk("day##2026-11-29"), &["pk", "sk", "limit", "leased"]),
         "spending of a budget" => {
             (budget_shard_pk("day##2026-11-29", 10), &["pk", "sk", "free", "reserved", "spent"])

@@ -143,7 +143,7 @@ pub const ITEMS: &[Item] = &[
         ..NOBODY
     },
     Item {
-        kind: "settled calls",
+        kind: "committed calls",
         put: &["Invoke", "RunPart"],
         update: &["Invoke", "PersistArtifact"],
         read: &["CollectPart", "PersistArtifact", "RunPart"],

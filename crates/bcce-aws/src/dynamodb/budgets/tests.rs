@@ -23,6 +23,7 @@ fn call() -> LoggedCall {
     let reserved = |counter: &str, shard, amount: &str| Reserved {
         counter: counter.into(),
         shard,
+        revision: 3,
         unit: Unit::Usd,
         amount: amount.parse().unwrap(),
     };
@@ -59,7 +60,17 @@ fn cancelled(codes: &[&str]) -> TransactWriteItemsError {
 fn updates(
     write: &aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsInput,
 ) -> Vec<&Update> {
-    write.transact_items().iter().filter_map(|item| item.update()).collect()
+    let updates: Vec<&Update> =
+        write.transact_items().iter().filter_map(|item| item.update()).collect();
+    assert!(updates.iter().all(|update| has_no_empty_map(update)), "{updates:?}");
+    updates
+}
+
+/// DynamoDB refuses an empty map of names or values.
+fn has_no_empty_map(update: &Update) -> bool {
+    let is_empty = |count: Option<usize>| count == Some(0);
+    !is_empty(update.expression_attribute_names().map(|names| names.len()))
+        && !is_empty(update.expression_attribute_values().map(|values| values.len()))
 }
 
 fn value(update: &Update, name: &str) -> Option<AttributeValue> {
@@ -111,23 +122,39 @@ async fn each_budget_without_room_is_named_and_a_conflict_is_tried_again() {
 }
 
 #[tokio::test]
-async fn a_call_is_settled_once() {
+async fn a_call_is_committed_once() {
     let (run, step) = run();
     let actual = [Decimal::new(5, 4), Decimal::new(5, 4)];
     let rule = mock!(Client::transact_write_items)
         .match_requests(|write| {
             let updates = updates(write);
-            updates[0].condition_expression() == Some("NOT contains(settled_calls, :call)")
+            updates[0].condition_expression() == Some("NOT contains(committed_calls, :call)")
                 && value(updates[1], ":minus") == Some(number("-0.002"))
                 && value(updates[1], ":actual") == Some(number("0.0005"))
                 && value(updates[1], ":rest") == Some(number("0.0015"))
                 && updates.len() == 3
         })
         .then_output(|| TransactWriteItemsOutput::builder().build());
-    assert_eq!(table(&rule).settle_call(&run, &step, &call(), &actual).await, Ok(true));
+    assert_eq!(table(&rule).commit_call(&run, &step, &call(), &actual).await, Ok(true));
+    // The limit of the second budget has changed: its rest goes back to the root.
+    let changed = mock!(Client::transact_write_items)
+        .match_requests(|write| updates(write).len() == 3)
+        .then_error(|| cancelled(&["None", "None", "ConditionalCheckFailed"]));
+    let back = mock!(Client::transact_write_items)
+        .match_requests(|write| {
+            let updates = updates(write);
+            updates.len() == 4
+                && updates[2].update_expression() == "ADD #reserved :minus, #spent :actual"
+                && updates[3].key()["pk"].as_s().unwrap() == "budget#all##total"
+                && value(updates[3], ":minus") == Some(number("-0.0015"))
+        })
+        .then_output(|| TransactWriteItemsOutput::builder().build());
+    let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&changed, &back]);
+    let both = BudgetTable { client, table: "t".into() };
+    assert_eq!(both.commit_call(&run, &step, &call(), &actual).await, Ok(true));
     let before = mock!(Client::transact_write_items)
         .then_error(|| cancelled(&["ConditionalCheckFailed", "None", "None"]));
-    assert_eq!(table(&before).settle_call(&run, &step, &call(), &actual).await, Ok(false));
+    assert_eq!(table(&before).commit_call(&run, &step, &call(), &actual).await, Ok(false));
 }
 
 #[tokio::test]
@@ -180,6 +207,7 @@ async fn a_counter_is_read_with_its_shards_and_an_unreadable_one_is_a_fault() {
 fn a_counter_is_listed_under_its_budget_and_window() {
     let listed = |counter: &str| listed_key(counter);
     let pair = |pk: &str, sk: &str| (pk.to_owned(), sk.to_owned());
-    assert_eq!(listed("month##2026-11"), pair("budgets#month#2026-11", "(all)"));
+    let month = listed("month:environment:usd##2026-11");
+    assert_eq!(month, pair("budgets#month:environment:usd#2026-11", "(all)"));
     assert_eq!(listed("team#a#b#total"), pair("budgets#team#total", "a#b"));
 }

@@ -18,6 +18,6 @@ pub struct StartedCall {
 impl StartedCall {
     /// Returns the call as an entry of the run's call log.
     pub fn logged(self) -> LoggedStep {
-        LoggedStep { step: self.step, item: None, call: self.call, is_settled: false }
+        LoggedStep { step: self.step, item: None, call: self.call, is_committed: false }
     }
 }

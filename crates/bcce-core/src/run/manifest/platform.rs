@@ -52,7 +52,7 @@ impl Evidence<'_> {
         let is_item = self.run.batch.is_some();
         let budgets = self.plan.and_then(|plan| plan.budgets.as_ref());
         let budgets = budgets.map_or(0, |budgets| budgets.applied.len() as u64);
-        // A call is reserved and settled, each in a transaction over its budgets and the call log.
+        // A call is reserved and committed, each in a transaction over its budgets and the call log.
         let reserved =
             if budgets == 0 { 0 } else { 4 * (budgets + 1) * self.paid().count() as u64 };
         // The request, the plan, the manifest with its signature, and what each step has stored.

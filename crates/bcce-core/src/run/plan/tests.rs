@@ -110,6 +110,55 @@ fn an_application_inference_profile_has_the_price_and_the_regions_of_the_model_b
     assert_eq!(rows(&unknown, ARN), None);
 }
 
+/// Returns the plan of a review under these budgets.
+fn under(budgets: &str) -> Result<Plan, Fault> {
+    let mut configuration = configuration(WORKFLOW, MODELS, Policy::default());
+    configuration.budgets = from_yaml(budgets).finished().unwrap();
+    configuration.budgets.revision = 3;
+    resolve(review(), &configuration, Retries::default())
+}
+
+#[test]
+fn a_plan_has_the_budgets_that_pay_its_calls() {
+    let none = plan(review(), Policy::default()).unwrap();
+    assert_eq!(none.budgets, None, "the environment has no budgets");
+    let budgets = "budgets:\n  a: { scope: tenant, only: [default], window: day, usd: 5 }\n  b: { scope: tenant, only: [x], window: day, usd: 5 }\n";
+    let budgets = under(&format!("version: 1\n{budgets}")).unwrap().budgets.unwrap();
+    assert_eq!(budgets.revision, 3);
+    let names: Vec<&str> = budgets.applied.iter().map(|budget| budget.name.as_str()).collect();
+    assert_eq!(names, ["a"]);
+}
+
+#[test]
+fn a_run_without_a_budget_is_refused_only_if_the_document_says_so() {
+    let other = "budgets: { b: { scope: tenant, only: [x], window: day, usd: 5 } }\n";
+    let allowed = under(&format!("version: 1\n{other}")).unwrap();
+    assert_eq!(allowed.budgets.unwrap().applied, [], "said in the plan");
+    let refused = under(&format!("version: 1\nwithout_budget: refuse\n{other}")).unwrap_err();
+    assert_eq!(refused.name, ErrorName::BudgetExceeded);
+    assert!(refused.message.starts_with("budgets: none applies to this run"), "{refused}");
+}
+
+#[test]
+fn a_budget_needs_a_price_unless_the_document_says_otherwise() {
+    let unpriced = |unit: &str, more: &str| {
+        let yaml = format!(
+            "version: 1\n{more}budgets: {{ b: {{ scope: environment, window: day, {unit}: 5000000 }} }}\n"
+        );
+        let mut configuration = configuration(WORKFLOW, MODELS, Policy::default());
+        configuration.prices.models.remove("anthropic.claude-sonnet-5-5");
+        configuration.budgets = from_yaml(&yaml).finished().unwrap();
+        configuration.budgets.revision = 1;
+        resolve(review(), &configuration, Retries::default())
+    };
+    let refused = unpriced("usd", "").unwrap_err();
+    assert_eq!(refused.name, ErrorName::BudgetExceeded);
+    let expected = "budgets.b: prices.yaml has no price for us.anthropic.claude-sonnet-5-5";
+    assert!(refused.message.starts_with(expected), "{refused}");
+    assert!(unpriced("usd", "without_price: allow\n").unwrap().budgets.unwrap().allow_unpriced);
+    assert!(unpriced("tokens", "").is_ok(), "tokens need no price");
+}
+
 #[test]
 fn the_requests_model_takes_the_place_of_all() {
     let mut request = review();

@@ -160,18 +160,18 @@ pub struct CallBytes {
 }
 
 impl Plan {
-    /// Returns the most that a call of `step` to `target` at `at` may cost, if its answer has at most `max_tokens`.
-    /// `context_tokens` is the context of the target.
+    /// Returns the most that a call of `step` to `target` at `at` may cost, if its answer has at most `max_tokens`. The
+    /// prompt may have as many tokens as bytes, whatever context `models.yaml` states for the target.
     pub fn most_of_call(
         &self,
         step: &Step,
         target: &Target,
         at: OffsetDateTime,
         bytes: CallBytes,
-        (max_tokens, context_tokens): (u64, u64),
+        max_tokens: u64,
     ) -> Most {
         let call = sizes::Call::of_bytes(bytes, step.cache);
-        let [used, _] = call.usages(max_tokens, context_tokens);
+        let [used, _] = call.usages(max_tokens, u64::MAX);
         let row = self.price(&target.model_id, at);
         let tokens = used.prompt_tokens() + used.output_tokens;
         Most { usd: row.map(|row| row.cost(&used)), tokens }

@@ -125,14 +125,18 @@ where
         let grammar = parameters.schema.as_ref().map(|schema| grammars::key(schema, target));
         let is_compiled = self.is_compiled(grammar.as_ref()).await;
         let work = &self.work;
-        let size = self.size(target, &prompt, parameters, repair);
+        let size = size(&prompt, parameters, repair);
         let started_at = match self.admission.admit(work, target, size).await? {
             Admitted::At(started_at) => started_at,
             Admitted::NotNow => return Ok(CallOutcome::NotMade),
             Admitted::Refused(fault) => return Ok(CallOutcome::Failed(fault)),
         };
-        // The admission may have waited.
-        let Some(time) = work.time_at(started_at) else { return Ok(CallOutcome::NotMade) };
+        // The admission may have waited before the call and while it was recorded.
+        let now = self.caller.clock.now().max(started_at);
+        let Some(time) = work.time_at(now) else {
+            self.admission.not_made(work);
+            return Ok(CallOutcome::NotMade);
+        };
         let call = Call { work, prompt: &prompt, parameters, target, is_compiled, time, repair };
         let (attempt, signal, called) = call.make(&self.caller.model, started_at, kind).await;
         self.report(&FinishedCall { signal, attempt: &attempt, is_compiled });
@@ -141,27 +145,6 @@ where
         }
         self.work.attempts.push(attempt);
         called
-    }
-
-    fn size(
-        &self,
-        target: &Target,
-        prompt: &Prompt,
-        parameters: &Parameters<'_>,
-        repair: Option<Repair<'_>>,
-    ) -> CallSize {
-        let Prompt { system, data_rule, user } = prompt;
-        let bytes = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        let schema = parameters.schema.as_ref().map_or(0, |schema| schema.to_string().len());
-        let repair = repair.map_or(0, |repair| repair.answer.len() + repair.fault.len());
-        CallSize {
-            bytes: CallBytes {
-                prompt: (user.len() + bytes(data_rule) + schema + repair) as u64,
-                system: bytes(system) as u64,
-            },
-            max_tokens: parameters.max_tokens.into(),
-            context_tokens: self.work.route().map_or(0, |route| route.context(target)),
-        }
     }
 
     /// Reports a call that is over to the admission and to the ledger.
@@ -193,4 +176,16 @@ where
             attempt.mark_invalid(fault);
         }
     }
+}
+
+fn size(prompt: &Prompt, parameters: &Parameters<'_>, repair: Option<Repair<'_>>) -> CallSize {
+    let Prompt { system, data_rule, user } = prompt;
+    let bytes = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let schema = parameters.schema.as_ref().map_or(0, |schema| schema.to_string().len());
+    let repair = repair.map_or(0, |repair| repair.answer.len() + repair.fault.len());
+    let bytes = CallBytes {
+        prompt: (user.len() + bytes(data_rule) + schema + repair) as u64,
+        system: bytes(system) as u64,
+    };
+    CallSize { bytes, max_tokens: parameters.max_tokens.into() }
 }

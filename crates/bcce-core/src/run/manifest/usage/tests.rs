@@ -56,7 +56,7 @@ fn lines(plan: &Plan, calls: &[(&str, Attempt)], lost: &[&str]) -> Manifest {
         step: (*step).into(),
         item: None,
         call: LoggedCall::new(NOON + time::Duration::HOUR, target("us-east-1")),
-        is_settled: false,
+        is_committed: false,
     });
     Manifest::seal(Evidence {
         run: &run,
