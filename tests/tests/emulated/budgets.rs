@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use bcce_core::batch::BatchRef;
 use bcce_core::run::budgets::CounterState;
 use bcce_tests::harness::seed::Seed;
-use bcce_tests::harness::stack::{Layout, RunRef, Stack, calls, fresh, model, output};
+use bcce_tests::harness::stack::{Layout, RunRef, Stack, calls, fresh, model, output, sized};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
@@ -73,7 +73,7 @@ const SCRIPTS: [&str; 8] = [
 async fn two_hundred_runs_on_money_for_fifty_spend_no_more() {
     let stack = Stack::connect().await;
     let mut seed = Seed::from_env();
-    let scripts = if std::env::var("BCCE_LARGE").is_ok() { &SCRIPTS[..] } else { &SCRIPTS[..6] };
+    let scripts = &SCRIPTS[..sized(6, 8)];
     let (name, twin, alias) = (fresh("shared"), fresh("twin"), model(Layout::Two));
     workflow_by(&stack, &twin, &alias).await;
     let one = usd(&stack.run(&twin, "one", text("", 400)).await);
