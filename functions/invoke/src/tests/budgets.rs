@@ -1,4 +1,5 @@
-use bcce_core::run::budgets::CounterState;
+use bcce_core::config::budgets::Unit;
+use bcce_core::run::budgets::{CounterState, Reserved, Root, Shard};
 use rust_decimal::Decimal;
 
 use super::*;
@@ -89,6 +90,29 @@ async fn a_repair_reserves_anew() {
     assert_eq!(error.name, ErrorName::BudgetExceeded, "{error}");
     assert_eq!(regions(&ports).len(), 1);
     assert_eq!(amounts(&ports), ("0.000165".into(), "0".into()));
+}
+
+/// Another call has reserved all of the limit. This one waits until that call has given most of it back.
+#[tokio::test]
+async fn a_call_waits_for_what_a_call_under_way_gives_back() {
+    let (ports, request) = paid_from("0.01", "usd", vec![says("It opens.", "end_turn")]);
+    let all = Decimal::new(1, 2);
+    let counter = "day:tenant:usd#default#2026-11-01".to_owned();
+    let shard = Shard { revision: 1, reserved: all, ..Shard::default() };
+    let root = Root { limit: all, revision: 1, leased: all };
+    let state = CounterState { root: Some(root), shards: [(0, shard)].into() };
+    let ledger = ports.caller.health.ledger();
+    ledger.counters.borrow_mut().insert(counter.clone(), state);
+    let other =
+        Reserved { counter: counter.clone(), shard: 0, revision: 1, unit: Unit::Usd, amount: all };
+    let ends = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(regions(&ports).is_empty(), "the call waits");
+        ledger.counters.borrow_mut().get_mut(&counter).unwrap().commit(&other, Decimal::new(1, 3));
+    };
+    let (answered, ()) = futures::future::join(handle(&ports, request, AMPLE), ends).await;
+    assert_eq!(answered, Ok(ANSWERED));
+    assert_eq!(amounts(&ports), ("0.001165".into(), "0".into()));
 }
 
 #[tokio::test]
