@@ -138,10 +138,11 @@ pub fn of_ledger(kind: &str) -> (String, &'static [&'static str]) {
         "run record" => (run_pk("explain-1"), &["pk", "sk", "status"]),
         "calls" => (calls_pk("explain-1", 1), &["pk", "sk", "logged_calls"]),
         "committed calls" => (calls_pk("explain-1", 1), &["pk", "sk", "committed_calls"]),
-        "counter of a budget" => (budget_pk("day##2026-11-29"), &["pk", "sk", "limit", "leased"]),
-        "spending of a budget" => {
-            (budget_shard_pk("day##2026-11-29", 10), &["pk", "sk", "free", "reserved", "spent"])
-        }
+        "counter of a budget" => (budget_pk("day##2026-11-29"), &["pk", "sk", "limit", "revision"]),
+        "spending of a budget" => (
+            budget_shard_pk("day##2026-11-29", 10),
+            &["pk", "sk", "free", "leased", "reserved", "revision", "spent"],
+        ),
         "list of counters" => (counters_pk("day", "2026-11-29"), &["pk", "sk", "expires_at"]),
         "batch record" => (batch_pk("explain-batch-1"), &["pk", "sk", "status"]),
         "progress" => (progress_pk(&batch), &["pk", "sk", "succeeded"]),
