@@ -133,13 +133,13 @@ pub async fn payers(
 /// The time until which a budget lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lasts {
-    /// Nothing is left.
+    /// The budget has nothing left.
     UsedUp,
     /// It is used up at this time if spending goes on as in the window so far.
     Until(OffsetDateTime),
     /// It is not used up within the window.
     ForTheWindow,
-    /// Nothing is spent, or the window has no start.
+    /// The time is unknown: nothing is spent, or the window has no start.
     Unknown,
 }
 

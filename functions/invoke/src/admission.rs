@@ -51,7 +51,7 @@ impl<M, C: Clock, L: LogCall + BudgetLedger + ReadBreakers> LogCalls<'_, '_, M, 
     ) -> Result<Admitted, Fault> {
         let (clock, ledger) = (&self.caller.clock, self.caller.health.ledger());
         let (run, step) = (work.decided.run, work.decided.reference);
-        let (begun, mut pause) = (clock.now(), PAUSE);
+        let (started, mut pause) = (clock.now(), PAUSE);
         loop {
             let at = clock.now();
             if work.time_at(at).is_none() {
@@ -79,7 +79,7 @@ impl<M, C: Clock, L: LogCall + BudgetLedger + ReadBreakers> LogCalls<'_, '_, M, 
                 Reservation::Contended => None,
             };
             if let Some(shortage) = shortage
-                && clock.now() - begun > LONGEST_WAIT
+                && clock.now() - started > LONGEST_WAIT
             {
                 let budget = &budgets.applied[places[shortage.at]];
                 return Ok(Admitted::Refused(exceeded(budget, &shortage)));

@@ -1,23 +1,25 @@
 //! The counters of budgets. [`bcce_core::run::budgets`] describes what moves between them.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod calls; // what calls reserve and spend
+mod leases; // limits, and the money of shards
+
+use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, TransactWriteItem};
 use bcce_core::base::error::Fault;
-use bcce_core::ledger::{COUNTER_SK, budget_pk, budget_shard_pk, calls_pk, calls_sk, counters_pk};
-use bcce_core::ports::{CommitCall, MoveMoney, ReadCounter, ReserveCall, SetLimit};
-use bcce_core::run::budgets::{CounterState, Limit, MOST_SHARDS, Move, Reserved, Root, Shard};
+use bcce_core::ledger::{COUNTER_SK, budget_pk, budget_shard_pk, counters_pk};
+use bcce_core::ports::{CommitCall, ReadCounter};
+use bcce_core::run::budgets::{CounterState, MOST_SHARDS, Root, Shard};
 use bcce_core::run::call_log::LoggedCall;
 use bcce_core::run::ids::{RunRef, StepRef};
 use rust_decimal::Decimal;
 
 use super::Ledger;
-use super::calls::{CALLS_LAST, COMMITTED_CALLS, LOGGED_CALLS, call_id};
 use super::change::{Change, Write};
 use super::conditional::pause;
-use super::item::{Item, key, number, number_of, text, text_of};
+use super::item::{Item, key, number_of, text_of};
 use crate::fault::internal;
 
 /// The reasons for which a transaction is tried again: another one wrote the same item, or the item is hot.
@@ -122,126 +124,6 @@ fn change(
     })
 }
 
-impl ReserveCall for BudgetTable {
-    async fn reserve_call(
-        &self,
-        run: &RunRef,
-        step: &StepRef,
-        call: &LoggedCall,
-        limits: &[Limit],
-    ) -> Result<Vec<usize>, Fault> {
-        let logged = serde_json::to_string(call);
-        let logged = logged.map_err(|error| Fault::internal(error.to_string()))?;
-        let until = (call.started_at + CALLS_LAST).unix_timestamp();
-        let log = Change {
-            key: call_key(run, step),
-            update: format!("ADD {LOGGED_CALLS} :call SET expires_at = :until"),
-            condition: None,
-            names: Default::default(),
-            values: [
-                (":call".to_owned(), AttributeValue::Ss(vec![logged])),
-                (":until".to_owned(), number(until)),
-            ]
-            .into(),
-        };
-        let amounts = call.reserved.iter().zip(limits).map(|(reserved, limit)| {
-            change(
-                budget_shard_pk(&reserved.counter, reserved.shard),
-                "ADD #free :minus, #reserved :amount",
-                Some("#free >= :amount AND #revision >= :revision"),
-                [
-                    ("amount", number(reserved.amount)),
-                    ("minus", number(-reserved.amount)),
-                    ("revision", number(limit.revision)),
-                ],
-            )
-        });
-        let writes = amounts.chain([Write::Change(log)]).collect();
-        self.write("dynamodb:TransactWriteItems budget", writes, &run.run_id).await
-    }
-}
-
-impl CommitCall for BudgetTable {
-    async fn commit_call(
-        &self,
-        run: &RunRef,
-        step: &StepRef,
-        call: &LoggedCall,
-        actual: &[Decimal],
-    ) -> Result<bool, Fault> {
-        let id = call_id(call);
-        let committed = Change {
-            key: call_key(run, step),
-            update: format!("ADD {COMMITTED_CALLS} :calls"),
-            condition: Some("NOT contains(committed_calls, :call)"),
-            names: Default::default(),
-            values: [
-                (":calls".to_owned(), AttributeValue::Ss(vec![id.clone()])),
-                (":call".to_owned(), text(&id)),
-            ]
-            .into(),
-        };
-        let committed = Write::Change(committed);
-        // The rest is free again, unless the limit has changed. Then it goes back to the root, which has the new limit.
-        let free = |(reserved, actual): (&Reserved, &Decimal)| {
-            let mut values = amounts_of(reserved, actual);
-            values.push(("rest", number(reserved.amount - actual)));
-            values.push(("revision", number(reserved.revision)));
-            change(
-                budget_shard_pk(&reserved.counter, reserved.shard),
-                "ADD #reserved :minus, #spent :actual, #free :rest",
-                Some("#revision = :revision"),
-                values,
-            )
-        };
-        let back = |(reserved, actual): (&Reserved, &Decimal)| {
-            let rest = reserved.amount - actual;
-            let shard = budget_shard_pk(&reserved.counter, reserved.shard);
-            let update = "ADD #reserved :minus, #spent :actual";
-            [
-                change(shard, update, None, amounts_of(reserved, actual)),
-                change(
-                    budget_pk(&reserved.counter),
-                    "ADD #leased :minus",
-                    None,
-                    [("minus", number(-rest))],
-                ),
-            ]
-        };
-        let what = "dynamodb:TransactWriteItems commit";
-        let mut changed = BTreeSet::new();
-        // Each try finds the shards whose limit has changed, and there are no more of them than amounts.
-        for _ in 0..=call.reserved.len() {
-            let mut writes = vec![committed.clone()];
-            // The shard to which each write belongs.
-            let mut places = vec![None];
-            for (place, pair) in call.reserved.iter().zip(actual).enumerate() {
-                let of_amount = match changed.contains(&place) {
-                    true => back(pair).to_vec(),
-                    false => vec![free(pair)],
-                };
-                places.extend(of_amount.iter().map(|_| Some(place)));
-                writes.extend(of_amount);
-            }
-            let refused = self.write(what, writes, &run.run_id).await?;
-            let places: Vec<_> = refused.iter().map(|at| places[*at]).collect();
-            if places.contains(&None) {
-                return Ok(false);
-            }
-            if places.is_empty() {
-                return Ok(true);
-            }
-            changed.extend(places.into_iter().flatten());
-        }
-        Err(Fault::internal(format!("{what}: the limits of the budgets are not known")))
-    }
-}
-
-/// Returns the values that move what a call has reserved to what is spent.
-fn amounts_of(reserved: &Reserved, actual: &Decimal) -> Vec<(&'static str, AttributeValue)> {
-    vec![("minus", number(-reserved.amount)), ("actual", number(actual))]
-}
-
 impl ReadCounter for BudgetTable {
     async fn counter(&self, counter: &str) -> Result<CounterState, Fault> {
         let mut request = KeysAndAttributes::builder()
@@ -271,95 +153,6 @@ impl ReadCounter for BudgetTable {
     }
 }
 
-impl SetLimit for BudgetTable {
-    async fn set_limit(&self, limit: &Limit) -> Result<(), Fault> {
-        let until = limit.expires_at.map(|at| ("until", number(at.unix_timestamp())));
-        let expires = if until.is_some() { ", #expires_at = :until" } else { "" };
-        let update =
-            format!("SET #limit = :limit, #revision = :revision{expires} ADD #leased :zero");
-        let root = change(
-            budget_pk(&limit.counter),
-            &update,
-            Some("attribute_not_exists(#revision) OR #revision < :revision"),
-            [
-                ("limit", number(limit.limit)),
-                ("revision", number(limit.revision)),
-                ("zero", number(0)),
-            ]
-            .into_iter()
-            .chain(until.clone()),
-        );
-        let mut listed = Item::from([("counter".to_owned(), text(&limit.counter))]);
-        listed.extend(until.map(|(_, value)| ("expires_at".to_owned(), value)));
-        let listed =
-            Change { condition: None, ..Change::setting(listed_key(&limit.counter), listed, "") };
-        let what = "dynamodb:TransactWriteItems limit";
-        // A refusal means that there is a limit of the same or a later revision.
-        self.write(what, vec![root, Write::Change(listed)], &limit.counter).await.map(drop)
-    }
-}
-
-impl MoveMoney for BudgetTable {
-    async fn move_money(&self, limit: &Limit, shard: u8, moved: &Move) -> Result<bool, Fault> {
-        let (root_pk, shard_pk) =
-            (budget_pk(&limit.counter), budget_shard_pk(&limit.counter, shard));
-        let less = |amount: &Decimal| {
-            change(root_pk.clone(), "ADD #leased :minus", None, [("minus", number(-amount))])
-        };
-        let writes = match moved {
-            Move::Lease { amount, root } => {
-                let until = limit.expires_at.map(|at| ("until", number(at.unix_timestamp())));
-                let expires = if until.is_some() { ", #expires_at = :until" } else { "" };
-                vec![
-                    change(
-                        root_pk,
-                        "ADD #leased :amount",
-                        Some("#leased <= :most AND #revision = :revision"),
-                        [
-                            ("amount", number(amount)),
-                            ("most", number(root.limit - amount)),
-                            ("revision", number(root.revision)),
-                        ],
-                    ),
-                    change(
-                        shard_pk,
-                        &format!("SET #revision = :revision{expires} ADD #free :amount"),
-                        Some("attribute_not_exists(#revision) OR #revision = :revision"),
-                        [("amount", number(amount)), ("revision", number(root.revision))]
-                            .into_iter()
-                            .chain(until),
-                    ),
-                ]
-            }
-            Move::GiveBack { amount } => vec![
-                less(amount),
-                change(
-                    shard_pk,
-                    "ADD #free :minus",
-                    Some("#free >= :amount"),
-                    [("amount", number(amount)), ("minus", number(-amount))],
-                ),
-            ],
-            Move::Renew { seen, revision } => vec![
-                less(&seen.free),
-                change(
-                    shard_pk,
-                    "SET #revision = :revision ADD #free :minus",
-                    Some("#free = :seen AND #revision = :old"),
-                    [
-                        ("revision", number(revision)),
-                        ("minus", number(-seen.free)),
-                        ("seen", number(seen.free)),
-                        ("old", number(seen.revision)),
-                    ],
-                ),
-            ],
-        };
-        let seed = format!("{} {shard}", limit.counter);
-        Ok(self.write("dynamodb:TransactWriteItems lease", writes, &seed).await?.is_empty())
-    }
-}
-
 impl ReadCounter for Ledger {
     async fn counter(&self, counter: &str) -> Result<CounterState, Fault> {
         self.budgets().counter(counter).await
@@ -376,19 +169,6 @@ impl CommitCall for Ledger {
     ) -> Result<bool, Fault> {
         self.budgets().commit_call(run, step, call, actual).await
     }
-}
-
-fn call_key(run: &RunRef, step: &StepRef) -> (String, String) {
-    (calls_pk(&run.run_id, run.attempt_no), calls_sk(&step.step, step.item))
-}
-
-/// Returns the key under which a counter is listed.
-fn listed_key(counter: &str) -> (String, String) {
-    // Only the value may contain a `#`.
-    let (budget, rest) = counter.split_once('#').unwrap_or((counter, ""));
-    let (value, window) = rest.rsplit_once('#').unwrap_or(("", rest));
-    let value = if value.is_empty() { ALL } else { value };
-    (counters_pk(budget, window), value.to_owned())
 }
 
 fn unreadable(counter: &str) -> Fault {

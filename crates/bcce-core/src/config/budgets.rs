@@ -18,10 +18,11 @@ use crate::document::Document;
 #[serde(deny_unknown_fields)]
 pub struct Budgets {
     pub version: u32,
-    /// Whether a run that no budget applies to may start.
+    /// Says whether a run may start to which no budget applies.
     #[serde(default)]
     pub without_budget: WithoutBudget,
-    /// Whether a run may call a model without a price although a budget in USD applies to it. Such calls cost it nothing.
+    /// Says whether a run may call a model without a price although a budget in USD applies to it. Such calls take nothing
+    /// from the budget.
     #[serde(default)]
     pub without_price: WithoutPrice,
     /// The budgets by name.
@@ -36,7 +37,7 @@ fn is_zero(revision: &u64) -> bool {
     *revision == 0
 }
 
-/// What happens to a run that no budget applies to.
+/// The rule for a run to which no budget applies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WithoutBudget {
@@ -45,7 +46,7 @@ pub enum WithoutBudget {
     Refuse,
 }
 
-/// What happens to a run that may call a model without a price.
+/// The rule for a run that may call a model without a price.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WithoutPrice {
@@ -73,7 +74,7 @@ pub struct Budget {
     pub tokens: Option<u64>,
 }
 
-/// Whose calls a budget pays.
+/// The runs whose calls a budget pays.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Scope {
@@ -120,7 +121,7 @@ impl From<Scope> for String {
 pub enum Window {
     Day,
     Month,
-    /// From the first call on, without an end.
+    /// A window that starts with the first call and has no end.
     Total,
 }
 
@@ -198,7 +199,7 @@ impl Document for Budgets {
     }
 }
 
-/// What a run is, as far as budgets distinguish runs.
+/// The properties of a run by which budgets apply to it.
 #[derive(Clone, Copy, Debug)]
 pub struct Payer<'a> {
     pub tenant: &'a str,

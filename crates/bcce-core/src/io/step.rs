@@ -69,7 +69,7 @@ pub trait Admission {
     fn ended(&self, work: &StepWork<'_>, call: &FinishedCall<'_>) -> bool;
 }
 
-/// What a call sends, and the most that it may receive.
+/// The size of a call: the bytes that it sends, and the longest answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallSize {
     pub bytes: CallBytes,

@@ -4,10 +4,13 @@ use aws_sdk_dynamodb::types::error::TransactionCanceledException;
 use aws_sdk_dynamodb::types::{CancellationReason, Update};
 use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
 use bcce_core::config::budgets::Unit;
-use bcce_core::run::budgets::Reserved;
+use bcce_core::ports::{MoveMoney, ReserveCall};
+use bcce_core::run::budgets::{Limit, Move, Reserved};
 use time::macros::datetime;
 
+use super::leases::listed_key;
 use super::*;
+use crate::dynamodb::item::number;
 
 fn table(rule: &Rule) -> BudgetTable {
     let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [rule]);
