@@ -42,6 +42,8 @@ pub struct Batch {
     /// The percentage and the rate of the last such lines.
     last_percent: Option<u64>,
     last_rate: Option<Rate>,
+    /// The end of the pause at the last reading.
+    last_pause: Option<OffsetDateTime>,
 }
 
 impl Batch {
@@ -58,6 +60,7 @@ impl Batch {
             reported: Vec::new(),
             last_percent: None,
             last_rate: None,
+            last_pause: None,
         }
     }
 
@@ -83,6 +86,11 @@ impl Batch {
             self.reported.push(view::progress(self, now));
             self.last_percent = Some(percent);
         }
+        let pause = self.progress.paused.as_ref().map(|pause| pause.until);
+        if let Some(why) = view::paused(self, now).filter(|_| self.last_pause != pause) {
+            self.reported.push(format!("paused {why}"));
+        }
+        self.last_pause = pause;
         if let Some(rate) = &self.progress.rate
             && rate::is_noticeable(self.last_rate.as_ref(), rate)
         {

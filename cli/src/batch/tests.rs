@@ -1,8 +1,9 @@
-use bcce_core::batch::Halt;
+use bcce_core::batch::{Halt, Pause};
 use serde_json::json;
 
 use super::samples::{STARTED, half_way, manifest, record, under_way};
 use super::*;
+use crate::figures;
 use crate::paint::render;
 use crate::screen::{Moment, Shown};
 
@@ -82,6 +83,24 @@ fn a_batch_that_halted_says_why_and_forecasts_nothing() {
     let why = "  halted     2026-11-01 12:00:00Z: 101 items failed (limit: 100); no further item is started";
     assert!(lines.contains(&why.to_owned()), "{lines:#?}");
     assert!(halted.lines().last().unwrap().contains("101 items failed"));
+}
+
+#[test]
+fn a_paused_batch_says_until_when_and_forecasts_nothing() {
+    let mut paused = half_way();
+    let until = STARTED + time::Duration::hours(2);
+    let progress = BatchProgress {
+        paused: Some(Pause { until, because: "budgets.day: the call may cost $0.02".into() }),
+        ..paused.progress.clone()
+    };
+    paused.note_progress(progress.clone(), STARTED);
+    paused.note_progress(progress, STARTED);
+    let lines = drawn(&paused);
+    assert!(!lines[3].contains("left"), "{}", lines[3]);
+    let why = format!("until {}: budgets.day: the call may cost $0.02", figures::stamp(until));
+    assert!(lines.contains(&format!("  paused     {why}")), "{lines:#?}");
+    let reported = paused.lines().iter().filter(|line| **line == format!("paused {why}")).count();
+    assert_eq!(reported, 1, "{:#?}", paused.lines());
 }
 
 #[test]

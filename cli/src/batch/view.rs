@@ -104,6 +104,7 @@ fn body(batch: &Batch, now: OffsetDateTime, width: usize) -> Vec<Line> {
     lines.extend(rate.map(|rate| field("rate", rate::describe(rate))));
     lines.extend(jobs(&batch.jobs).map(|jobs| field("jobs", jobs)));
     lines.extend(leftovers(batch).map(|why| red_field("leftovers", why)));
+    lines.extend(paused(batch, now).map(|why| field("paused", why)));
     lines.extend(halted(batch).map(|why| red_field("halted", why)));
     let errors = match &batch.manifest {
         Some(manifest) => &manifest.sums.errors,
@@ -171,8 +172,9 @@ pub fn progress(batch: &Batch, now: OffsetDateTime) -> String {
 pub fn left(batch: &Batch, per_minute: f64) -> Option<time::Duration> {
     let record = batch.record.as_ref().filter(|record| record.status == BatchStatus::Running)?;
     let left = batch.to_run().saturating_sub(batch.progress.over());
-    // A halted batch does not run all of its items, and the answers of a bulk job arrive together.
-    let is_steady = batch.progress.halted.is_none() && record.mode == Mode::OnDemand && left > 0;
+    // A halted batch does not run all of its items, a paused one makes no progress, and the answers of a bulk job arrive together.
+    let waits = batch.progress.halted.is_some() || batch.progress.paused.is_some();
+    let is_steady = !waits && record.mode == Mode::OnDemand && left > 0;
     remaining(left, per_minute).filter(|_| is_steady)
 }
 
@@ -254,6 +256,13 @@ fn leftovers(batch: &Batch) -> impl Iterator<Item = String> {
         let why = job.leftovers.as_ref()?.describe()?;
         Some(format!("job {}: {why}", job.job))
     })
+}
+
+/// Describes until when and why the batch is paused, if it is.
+pub fn paused(batch: &Batch, now: OffsetDateTime) -> Option<String> {
+    let is_running = batch.record.as_ref()?.status == BatchStatus::Running;
+    let pause = batch.progress.paused.as_ref().filter(|pause| is_running && pause.until > now)?;
+    Some(format!("until {}: {}", figures::stamp(pause.until), pause.because))
 }
 
 /// Describes why the batch halted, if it did.

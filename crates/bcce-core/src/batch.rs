@@ -23,7 +23,7 @@ pub use item::{Entry, Item, Mapping};
 pub use manifest::{BatchManifest, BatchStatus, Counts, ItemResult, ItemStatus};
 pub use message::{BatchRequest, BatchSpec, ItemField, Mode, StoredBatch};
 pub use notification::BatchNotification;
-pub use progress::{BatchProgress, Halt, Rate, Tolerance};
+pub use progress::{BatchProgress, Halt, Pause, Rate, Tolerance};
 pub use reader::{Row, RowReader};
 pub use reference::{BatchRef, BatchRun, Place};
 pub use source::{Format, Location};

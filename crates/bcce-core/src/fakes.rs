@@ -1,6 +1,7 @@
 //! In-memory ports for unit tests. The store and the signing key fail on request.
 
 mod batches; // the ports of batches: objects that are replaced, and objects of other buckets
+mod budgets; // the counters of budgets
 mod parts; // the ledger's ports of packed batches
 
 use std::cell::{Cell, RefCell};
@@ -24,6 +25,7 @@ use crate::run::call_log::{LoggedCall, LoggedStep};
 use crate::run::ids::{RunRef, StepRef};
 
 pub use batches::MemorySources;
+pub use budgets::MemoryCounters;
 pub use parts::{MemoryLedger, PartRow};
 
 /// A bucket in memory.
@@ -165,7 +167,7 @@ impl ListParameters for MemoryParameters {
 #[derive(Default)]
 pub struct MemoryHealth {
     /// The counters of budgets.
-    pub counters: RefCell<BTreeMap<String, CounterState>>,
+    pub counters: MemoryCounters,
     pub kept: RefCell<BTreeMap<String, StoredBreaker>>,
     /// True if every call fails.
     pub is_gone: Cell<bool>,
@@ -283,18 +285,7 @@ impl ReserveCall for &MemoryHealth {
         limits: &[Limit],
     ) -> Result<Vec<usize>, Fault> {
         self.answer()?;
-        let mut counters = self.counters.borrow_mut();
-        let mut short = Vec::new();
-        for (at, (reserved, limit)) in call.reserved.iter().zip(limits).enumerate() {
-            let counter = counters.entry(reserved.counter.clone()).or_default();
-            if !counter.has_free(reserved.shard, reserved.amount, limit.revision) {
-                short.push(at);
-            }
-        }
-        for reserved in call.reserved.iter().filter(|_| short.is_empty()) {
-            let counter = counters.entry(reserved.counter.clone()).or_default();
-            counter.reserve(reserved.shard, reserved.amount);
-        }
+        let short = self.counters.reserve(&call.reserved, limits);
         if short.is_empty() {
             let (step, item, call) = (step.step.clone(), step.item, call.clone());
             let logged = LoggedStep { step, item, call, is_committed: false };
@@ -320,10 +311,7 @@ impl CommitCall for &MemoryHealth {
         if std::mem::replace(&mut logged.is_committed, true) {
             return Ok(false);
         }
-        for (reserved, actual) in call.reserved.iter().zip(actual) {
-            let mut counters = self.counters.borrow_mut();
-            counters.entry(reserved.counter.clone()).or_default().commit(reserved, *actual);
-        }
+        self.counters.commit(&call.reserved, actual);
         Ok(true)
     }
 }
@@ -331,14 +319,14 @@ impl CommitCall for &MemoryHealth {
 impl ReadCounter for &MemoryHealth {
     async fn counter(&self, counter: &str) -> Result<CounterState, Fault> {
         self.answer()?;
-        Ok(self.counters.borrow().get(counter).cloned().unwrap_or_default())
+        Ok(self.counters.get(counter))
     }
 }
 
 impl SetLimit for &MemoryHealth {
     async fn set_limit(&self, limit: &Limit) -> Result<(), Fault> {
         self.answer()?;
-        self.counters.borrow_mut().entry(limit.counter.clone()).or_default().set_limit(limit);
+        self.counters.set_limit(limit);
         Ok(())
     }
 }
@@ -346,8 +334,7 @@ impl SetLimit for &MemoryHealth {
 impl MoveMoney for &MemoryHealth {
     async fn move_money(&self, limit: &Limit, shard: u8, moved: &Move) -> Result<bool, Fault> {
         self.answer()?;
-        let mut counters = self.counters.borrow_mut();
-        Ok(counters.entry(limit.counter.clone()).or_default().apply(shard, moved))
+        Ok(self.counters.apply(limit, shard, moved))
     }
 }
 

@@ -22,8 +22,8 @@ use bcce_core::batch::reference::{BatchRun, Part};
 use bcce_core::batch::{ItemResult, ItemStatus};
 use bcce_core::io::objects;
 use bcce_core::ports::{
-    Clock, CountPart, GetObject, GetSealed, ListObjects, PutObject, PutOnce, PutSealed,
-    ReadAttempts, ReadStartedCalls, SignDigest, TakePart, VerifyDigest,
+    Clock, CommitAllowance, CountPart, GetObject, GetSealed, ListObjects, PutObject, PutOnce,
+    PutSealed, ReadAttempts, ReadPartCalls, SignDigest, TakePart, VerifyDigest,
 };
 use bcce_core::run::ending::ExecutionStatus;
 use serde::{Deserialize, Serialize};
@@ -97,7 +97,7 @@ pub async fn handle<S, L, K, C, M>(
 ) -> Result<Response, Fault>
 where
     S: GetObject + PutObject + PutOnce + ListObjects + GetSealed + PutSealed,
-    L: ReadAttempts + TakePart + ReadStartedCalls + CountPart,
+    L: ReadAttempts + TakePart + ReadPartCalls + CommitAllowance + CountPart,
     K: SignDigest + VerifyDigest,
     C: Clock,
     M: Fn(&str),

@@ -19,8 +19,8 @@ use bcce_core::io::objects::{self, store_once};
 use bcce_core::io::seal::{self, Subject};
 use bcce_core::ledger::CountedPart;
 use bcce_core::ports::{
-    Clock, Closed, CountPart, GetObject, GetSealed, ListObjects, PutObject, PutOnce, PutSealed,
-    ReadAttempts, ReadStartedCalls, SignDigest, TakePart, VerifyDigest,
+    Clock, Closed, CommitAllowance, CountPart, GetObject, GetSealed, ListObjects, PutObject,
+    PutOnce, PutSealed, ReadAttempts, ReadPartCalls, SignDigest, TakePart, VerifyDigest,
 };
 use bcce_core::run::artifact::ArtifactRef;
 use bcce_core::run::manifest::{TaggedUsage, UsageLine, add_tagged, add_usage};
@@ -54,7 +54,7 @@ struct Collected {
 impl<S, L, K, C, M> Ports<S, L, K, C, M>
 where
     S: GetObject + PutObject + PutOnce + ListObjects + GetSealed + PutSealed,
-    L: ReadAttempts + TakePart + ReadStartedCalls + CountPart,
+    L: ReadAttempts + TakePart + ReadPartCalls + CommitAllowance + CountPart,
     K: SignDigest + VerifyDigest,
     C: Clock,
     M: Fn(&str),

@@ -8,12 +8,11 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use bcce_core::base::digest::sha256;
-use bcce_core::base::error::{ErrorName, Fault};
-use bcce_core::base::figures::{count, dollars};
+use bcce_core::base::error::Fault;
 use bcce_core::base::target::Target;
 use bcce_core::call::attempt::Attempt;
-use bcce_core::config::budgets::{AppliedBudget, AppliedBudgets, Unit, Window};
-use bcce_core::io::budgets::{Reservation, Shortage, reserve};
+use bcce_core::config::budgets::AppliedBudgets;
+use bcce_core::io::budgets::{Reservation, reserve, without_price};
 use bcce_core::io::step::{Admission, Admitted, CallSize, Caller, FinishedCall, Reports, StepWork};
 use bcce_core::ports::{BudgetLedger, Clock, LogCall, ReadBreakers};
 use bcce_core::run::budgets::{Reserved, ToReserve, spent};
@@ -73,7 +72,7 @@ impl<M, C: Clock, L: LogCall + BudgetLedger + ReadBreakers> LogCalls<'_, '_, M, 
                 }
                 Reservation::Exceeded(shortage) => {
                     let budget = &budgets.applied[places[shortage.at]];
-                    return Ok(Admitted::Refused(exceeded(budget, &shortage)));
+                    return Ok(Admitted::Refused(shortage.error(budget)));
                 }
                 Reservation::Busy(shortage) => Some(shortage),
                 Reservation::Contended => None,
@@ -82,7 +81,7 @@ impl<M, C: Clock, L: LogCall + BudgetLedger + ReadBreakers> LogCalls<'_, '_, M, 
                 && clock.now() - started > LONGEST_WAIT
             {
                 let budget = &budgets.applied[places[shortage.at]];
-                return Ok(Admitted::Refused(exceeded(budget, &shortage)));
+                return Ok(Admitted::Refused(shortage.error(budget)));
             }
             tokio::time::sleep(pause + varied(&name, at)).await;
             pause = (2 * pause).min(LONGEST_PAUSE);
@@ -128,40 +127,6 @@ impl<M, C, L: BudgetLedger> LogCalls<'_, '_, M, C, L> {
     }
 }
 
-fn without_price(budget: &str, target: &Target) -> Fault {
-    let message = format!(
-        "budgets.{budget}: prices.yaml has no price for a call of {target} today, and this budget needs one"
-    );
-    Fault::new(ErrorName::BudgetExceeded, message)
-}
-
-/// Returns the error of a call for which a budget has not enough left.
-fn exceeded(budget: &AppliedBudget, shortage: &Shortage) -> Fault {
-    let Shortage { limit, spent, reserved, needed, .. } = shortage;
-    let amount = |amount: &Decimal| match budget.unit {
-        Unit::Usd => dollars(*amount),
-        Unit::Tokens => {
-            let tokens = u64::try_from(amount.trunc()).unwrap_or_default();
-            format!("{} tokens", count(tokens))
-        }
-    };
-    let of = if budget.value.is_empty() { String::new() } else { format!(" of {}", budget.value) };
-    let window = match budget.window {
-        Window::Day => " for this day (UTC)",
-        Window::Month => " for this month (UTC)",
-        Window::Total => "",
-    };
-    let message = format!(
-        "budgets.{}: the call may cost {}; of the {}{of}{window}, {} are spent and {} are reserved by calls under way",
-        budget.name,
-        amount(needed),
-        amount(limit),
-        amount(spent),
-        amount(reserved),
-    );
-    Fault::new(ErrorName::BudgetExceeded, message)
-}
-
 impl<M, C: Clock, L: LogCall + BudgetLedger + ReadBreakers> Admission
     for LogCalls<'_, '_, M, C, L>
 {
@@ -181,7 +146,7 @@ impl<M, C: Clock, L: LogCall + BudgetLedger + ReadBreakers> Admission
         Ok(Admitted::At(started_at))
     }
 
-    fn not_made(&self, work: &StepWork<'_>) {
+    fn not_made(&self, work: &StepWork<'_>, _: &Target) {
         self.commit(work, |reserved| vec![Decimal::ZERO; reserved.len()]);
     }
 

@@ -198,17 +198,15 @@ where
             )
             .into());
         }
-        let is_budgeted = configuration.budgets.may_apply(&stored.tenant, &stored.workflow);
         let asked = Asked {
             spec: &stored.batch,
             items: written.items - written.rejected,
             plan: read.plan.get(),
             region: &config.region,
-            is_budgeted,
             now: self.clock.now(),
         };
         let chosen = mode::choose(&asked);
-        let way = way::choose(&configuration.template, is_budgeted);
+        let way = way::choose(&configuration.template);
         if way.0 == Way::Packed {
             let key = batch.configuration_key();
             self.store.put(&key, &batch.batch_id, to_json(&configuration)?).await?;

@@ -339,7 +339,7 @@ async fn what_calls_have_reserved_is_committed_once_before_the_seal() {
     ports.store.failing.set(5);
     assert!(handle(&ports, &config(), request()).await.is_err(), "the manifest is not written");
     seal(&ports, request()).await.unwrap();
-    let state = ports.ledger.counters.borrow()["day##2026-11-01"].clone();
+    let state = ports.ledger.counters.get("day##2026-11-01");
     assert_eq!(state.spent(), Decimal::ONE + recorded.cost_usd.unwrap());
     assert_eq!(state.shards[&0].reserved, -Decimal::TWO, "both were committed, and once");
 }

@@ -20,9 +20,15 @@ use bcce_core::batch::{Entry, Item, StoredBatch, bulk};
 use bcce_core::config::configuration::Configuration;
 use bcce_core::config::routing::Retries;
 use bcce_core::io::objects;
-use bcce_core::io::packed::{Planning, SegmentBuffer, Segments};
-use bcce_core::ports::{Clock, GetObject, ListObjects, OpenSource, PutObject, PutOnce};
+use bcce_core::io::packed::{Planning, SegmentBuffer, Segments, reserve_records};
+use bcce_core::io::step::CallSize;
+use bcce_core::ports::{
+    AllowanceLedger, Clock, GetObject, ListObjects, OpenSource, PartOf, PutObject, PutOnce,
+    ReadPartCalls,
+};
+use bcce_core::run::budgets::ToReserve;
 use bcce_core::run::ids::Run;
+use bcce_core::run::plan::Plan;
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -39,6 +45,8 @@ pub struct Config {
     pub bucket: String,
     /// The ARN of the KMS key that encrypts the objects of the bucket (`BCCE_ARTIFACT_KEY_ARN`).
     pub key_arn: String,
+    /// The name of the ledger's DynamoDB table (`BCCE_LEDGER_TABLE`).
+    pub ledger_table: String,
     /// The region of the stack, such as `us-east-1` (`AWS_REGION`).
     pub region: String,
     /// The retry limits that override the routing document (`BCCE_RETRY_ATTEMPTS`, `BCCE_RETRY_DELAY`).
@@ -54,6 +62,7 @@ impl Config {
         Ok(Self {
             bucket: variable("BCCE_ARTIFACT_BUCKET")?,
             key_arn: variable("BCCE_ARTIFACT_KEY_ARN")?,
+            ledger_table: variable("BCCE_LEDGER_TABLE")?,
             region: variable("AWS_REGION")?,
             retries: Retries {
                 attempts: optional_number("BCCE_RETRY_ATTEMPTS")?,
@@ -64,9 +73,10 @@ impl Config {
 }
 
 /// The services that [`handle`] uses.
-pub struct Ports<S, R, C> {
+pub struct Ports<S, R, L, C> {
     pub store: S,
     pub sources: R,
+    pub ledger: L,
     pub clock: C,
 }
 
@@ -97,15 +107,16 @@ struct Shared<'a, R> {
 /// Renders a part, unless that was done before. Safe to repeat.
 ///
 /// # Errors
-/// `Bcce.Internal`: S3 failed. A retry renders the part again.
-pub async fn handle<S, R, C>(
-    ports: &Ports<S, R, C>,
+/// `Bcce.Internal`: S3 or the ledger failed. A retry renders the part again.
+pub async fn handle<S, R, L, C>(
+    ports: &Ports<S, R, L, C>,
     config: &Config,
     request: Request,
 ) -> Result<Response, Fault>
 where
     S: GetObject + PutObject + PutOnce + ListObjects,
     R: OpenSource,
+    L: AllowanceLedger + ReadPartCalls,
     C: Clock,
 {
     let (batch, part, store) = (&request.batch, request.part.part, &ports.store);
@@ -134,10 +145,11 @@ where
     Ok(Response { records: rendered.records })
 }
 
-impl<S, R, C> Ports<S, R, C>
+impl<S, R, L, C> Ports<S, R, L, C>
 where
     S: GetObject + PutOnce + ListObjects,
     R: OpenSource,
+    L: AllowanceLedger + ReadPartCalls,
 {
     /// Renders the items of a part and stores their runs. Returns the records as JSON lines, and their counts.
     async fn records(
@@ -156,6 +168,7 @@ where
         let next = Segments::list(store, batch, part).await?.next();
         let mut segments = SegmentBuffer::new(batch, part, next);
         let (mut lines, mut rendered) = (Vec::new(), Rendered::default());
+        let mut paid = Paid::default();
         let (mut unread, mut is_source_read) = (None, false);
         while let Some((n, run)) = planned.next().await {
             let run = match run {
@@ -167,14 +180,14 @@ where
                 }
             };
             is_source_read = true;
-            let line = shared.record(&run)?;
-            match line.filter(|line| lines.len() + line.len() <= MAX_BYTES) {
-                Some(line) => {
+            let record = shared.record(&run)?;
+            match record.filter(|record| lines.len() + record.line.len() <= MAX_BYTES) {
+                Some(record) if paid.takes(&record) => {
                     segments.add(store, &run).await?;
-                    lines.extend(line.bytes());
-                    rendered.records += 1;
+                    lines.extend(record.line.bytes());
+                    paid.add(run.n, lines.len(), record.need);
                 }
-                None => _ = rendered.without.insert(run.n),
+                _ => _ = rendered.without.insert(run.n),
             }
         }
         // One object that cannot be read holds up no other item. If none can be read, the fault is not that of an item.
@@ -182,8 +195,65 @@ where
             return Err(fault);
         }
         segments.finish(store).await?;
+        self.pay(shared, part, paid, &mut lines, &mut rendered).await?;
         rendered.bytes = lines.len() as u64;
         Ok((lines, rendered))
+    }
+
+    /// Reserves the cost of the records. Those that the budgets cannot pay are left out: they run on demand, as far as
+    /// there is money then.
+    async fn pay(
+        &self,
+        shared: &Shared<'_, R>,
+        part: u32,
+        paid: Paid,
+        lines: &mut Vec<u8>,
+        rendered: &mut Rendered,
+    ) -> Result<(), Fault> {
+        let Paid { records, needs } = paid;
+        let of = PartOf { batch: shared.batch.item_of(), part };
+        let count = match needs.is_empty() {
+            true => records.len(),
+            false => reserve_records(&self.ledger, &of, shared.now, &needs).await?,
+        };
+        let (kept, left) = records.split_at(count);
+        lines.truncate(kept.last().map_or(0, |(_, end)| *end));
+        rendered.records = kept.len() as u64;
+        rendered.without.extend(left.iter().map(|(n, _)| *n));
+        if !left.is_empty() {
+            let (batch_id, left) = (&shared.batch.batch_id, left.len());
+            tracing::warn!(batch_id, part, left, "budgets cannot pay all records of the part");
+        }
+        Ok(())
+    }
+}
+
+/// A record with what it needs of budgets.
+struct Record {
+    line: String,
+    /// `None` if no budget pays it.
+    need: Option<ToReserve>,
+}
+
+/// The records of a part that one allowance can pay.
+#[derive(Default)]
+struct Paid {
+    /// The item of each record, and the end of its line among all lines.
+    records: Vec<(u64, usize)>,
+    /// What each record needs. Empty if no budget pays them.
+    needs: Vec<ToReserve>,
+}
+
+impl Paid {
+    /// Returns whether the same budgets pay a record as the others.
+    fn takes(&self, record: &Record) -> bool {
+        let first = self.needs.first().map(|need| &need.limits);
+        self.records.is_empty() || first == record.need.as_ref().map(|need| &need.limits)
+    }
+
+    fn add(&mut self, n: u64, end: usize, need: Option<ToReserve>) {
+        self.records.push((n, end));
+        self.needs.extend(need);
     }
 }
 
@@ -201,7 +271,7 @@ impl<R: OpenSource> Shared<'_, R> {
     ///
     /// # Errors
     /// `Bcce.Internal`: the plan cannot be read.
-    fn record(&self, run: &PackedRun) -> Result<Option<String>, Fault> {
+    fn record(&self, run: &PackedRun) -> Result<Option<Record>, Fault> {
         let Some(plan) = run.plan()?.filter(|_| run.state == RunState::Planned) else {
             return Ok(None);
         };
@@ -214,6 +284,25 @@ impl<R: OpenSource> Shared<'_, R> {
         let Ok(prompt) = bulk::prompt(&plan, fit.step, &parameters) else { return Ok(None) };
         let (plan, step) = (&plan, fit.step);
         let asking = Asking { run: &run.run, plan, step, prompt: &prompt, parameters: &parameters };
-        Ok(Some(asking.line(run.n)))
+        // A record that a budget cannot pay for lack of a price gets its error on demand.
+        let Ok(need) = self.need(&run.run, plan, &asking) else { return Ok(None) };
+        Ok(Some(Record { line: asking.line(run.n), need }))
+    }
+
+    /// Returns what a record needs of budgets. Returns `None` if no budget pays it.
+    ///
+    /// # Errors
+    /// The name of a budget that needs a price, if there is none.
+    fn need(
+        &self,
+        run: &Run,
+        plan: &Plan,
+        asking: &Asking<'_>,
+    ) -> Result<Option<ToReserve>, String> {
+        let Some(budgets) = &plan.budgets else { return Ok(None) };
+        let size = CallSize::of(asking.prompt, asking.parameters, None);
+        let most = plan.most_of_record(&self.target, self.now, size.bytes, size.max_tokens);
+        let need = ToReserve::of(budgets, &run.run_id, self.now, &most)?;
+        Ok(Some(need).filter(|need| !need.amounts.is_empty()))
     }
 }

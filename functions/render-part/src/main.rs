@@ -1,3 +1,4 @@
+use bcce_aws::dynamodb::Ledger;
 use bcce_aws::s3::{S3Store, Sources};
 use bcce_aws::{StartError, SystemClock};
 use render_part::{Config, Ports, handle};
@@ -9,6 +10,7 @@ fn main() -> Result<(), StartError> {
         let ports = Ports {
             store: S3Store::new(&aws, &config.bucket, Some(&config.key_arn)),
             sources: Sources::new(&aws),
+            ledger: Ledger::new(&aws, &config.ledger_table),
             clock: SystemClock,
         };
         bcce_aws::serve(|request, _| handle(&ports, &config, request)).await

@@ -5,8 +5,9 @@ use bcce_core::batch::bulk::MIN_RECORDS;
 use bcce_core::config::budgets::Budgets;
 use bcce_core::config::profiles::Profiles;
 use bcce_core::document::{Document, from_yaml};
-use bcce_core::fakes::{MemorySources, MemoryStore, StoppedClock, now};
+use bcce_core::fakes::{MemoryLedger, MemorySources, MemoryStore, StoppedClock, now};
 use bcce_core::io::packed::find_runs;
+use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use time::macros::datetime;
 
@@ -19,7 +20,7 @@ const POLICY: &str = include_str!("../../../infra/config/dev/policy.yaml");
 const ROUTING: &str = include_str!("../../../infra/config/dev/routing.yaml");
 const WORKFLOW: &str = include_str!("../../../infra/config/dev/workflows/explain.yaml");
 
-type Fakes = Ports<MemoryStore, MemorySources, StoppedClock>;
+type Fakes = Ports<MemoryStore, MemorySources, MemoryLedger, StoppedClock>;
 
 fn batch() -> BatchRun {
     serde_json::from_str::<Request>(EVENT).unwrap().batch
@@ -29,6 +30,7 @@ fn config() -> Config {
     Config {
         bucket: "bucket".into(),
         key_arn: "key".into(),
+        ledger_table: "t".into(),
         region: "us-east-1".into(),
         retries: Retries::default(),
     }
@@ -74,7 +76,7 @@ fn ports(spec: Value, entries: &[Value]) -> Fakes {
         (batch().part_key(1), lines.into_bytes()),
     ]);
     let clock = StoppedClock(datetime!(2026-11-01 12:11 UTC));
-    Ports { store, sources: MemorySources::default(), clock }
+    Ports { store, sources: MemorySources::default(), ledger: MemoryLedger::default(), clock }
 }
 
 fn rows() -> Value {
@@ -139,6 +141,47 @@ fn what_is_refused_or_of_another_model_makes_no_record() {
     assert_eq!(records(&ports)[0]["recordId"], "R0000000004");
     assert_eq!(stored(&ports).into_keys().collect::<Vec<_>>(), [4]);
     assert_eq!(ports.store.json(&batch().rendered_key(1))["without"], json!([2, 3]));
+}
+
+/// Sets a budget of the environment for the batch, with this limit in USD.
+fn limit(ports: &Fakes, usd: Decimal) {
+    let yaml =
+        format!("version: 1\nbudgets:\n  all: {{ scope: environment, window: day, usd: {usd} }}\n");
+    let budgets: Budgets = from_yaml(&yaml).finished().unwrap();
+    let configuration =
+        Configuration { budgets: Budgets { revision: 1, ..budgets }, ..configuration() };
+    let body = to_json(&configuration).unwrap();
+    ports.store.objects.borrow_mut().insert(batch().configuration_key(), body);
+}
+
+fn reserved(ports: &Fakes) -> Decimal {
+    ports.ledger.counters.all().values().map(|counter| counter.reserved()).sum()
+}
+
+/// Whatever call of the ledger fails, the records are reserved once, and none is made that is not paid.
+#[test]
+fn records_are_reserved_once_and_those_without_money_are_left_out() {
+    let entries: Vec<Value> = (1..=4).map(|n| row(n, "text")).collect();
+    let all = ports(rows(), &entries);
+    limit(&all, Decimal::from(100));
+    assert_eq!(render(&all), Ok(Response { records: 4 }));
+    let one = reserved(&all) / Decimal::from(4);
+    assert!(one > Decimal::ZERO);
+    for failing in 0..12 {
+        let some = ports(rows(), &entries);
+        limit(&some, one * Decimal::new(35, 1));
+        some.ledger.failing.set(failing);
+        let first = render(&some);
+        assert!(first.is_ok() || records(&some).is_empty(), "{failing}");
+        some.ledger.failing.set(0);
+        assert_eq!(render(&some), Ok(Response { records: 3 }), "{failing}");
+        assert_eq!((records(&some).len(), reserved(&some)), (3, one * Decimal::from(3)));
+        assert_eq!(some.store.json(&batch().rendered_key(1))["without"], json!([4]));
+    }
+    let none = ports(rows(), &entries);
+    limit(&none, one / Decimal::TWO);
+    assert_eq!(render(&none), Ok(Response { records: 0 }));
+    assert_eq!((records(&none).len(), reserved(&none)), (0, Decimal::ZERO));
 }
 
 /// The plans are stored before the records. So whatever fails, a job has no record whose answer could not be taken.

@@ -1,12 +1,13 @@
 //! The run of one item: its request, its plan, and its steps, wave by wave.
 
 use bcce_core::base::error::Fault;
-use bcce_core::batch::packed::{PLAN, PackedRun, REQUEST, RunState};
+use bcce_core::batch::packed::{OpenStep, PLAN, PackedRun, REQUEST, RunState};
 use bcce_core::batch::reference::Place;
 use bcce_core::io::objects;
 use bcce_core::io::packed::Planning;
 use bcce_core::io::step::TakeReports;
 use bcce_core::ports::{CallModel, Clock, GetObject, OpenSource, PutOnce, ReadLatencies};
+use bcce_core::run::artifact::StepRecord;
 use bcce_core::run::ending::{Ending, ExecutionStatus};
 use bcce_core::run::ids::{ANSWER, Run};
 use bcce_core::run::plan::Plan;
@@ -118,7 +119,11 @@ where
         for wave in &plan.waves {
             let end = self.wave(packed, plan, wave, &mut open).await?;
             if end.is_open {
-                packed.state = RunState::UnderWay(open);
+                // The time of a run starts with its first call.
+                packed.state = match end.waits_for_money && is_fresh(packed, &open)? {
+                    true => RunState::Planned,
+                    false => RunState::UnderWay(open),
+                };
                 return Ok(());
             }
             if end.has_failed {
@@ -129,6 +134,16 @@ where
         packed.state = RunState::Over { ended_at, fault: None, ending: None };
         Ok(())
     }
+}
+
+/// Returns whether no call was made in this run attempt. `open` has its steps under way.
+///
+/// # Errors
+/// `Bcce.Internal`: an object is not what this version writes.
+pub(crate) fn is_fresh(packed: &PackedRun, open: &[OpenStep]) -> Result<bool, Fault> {
+    let is_of_before = |record: &StepRecord| record.attempt_no < packed.run.attempt_no;
+    let has_no_calls = open.iter().all(|step| step.attempts.is_empty());
+    Ok(has_no_calls && packed.records()?.iter().all(is_of_before))
 }
 
 /// Returns whether a retried run keeps an object of the attempt before.

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bcce_core::base::error::Fault;
-use bcce_core::batch::Rate;
 use bcce_core::batch::packed::PartProgress;
 use bcce_core::batch::platform::KEEP_MS;
+use bcce_core::batch::{BatchProgress, Rate};
 use bcce_core::io::packed::lost;
 use bcce_core::io::step::TakeReports;
 use bcce_core::ports::{CallModel, Clock, GetObject, OpenSource, PutOnce, ReadLatencies};
@@ -66,7 +66,8 @@ where
 
     /// Returns the progress of the part, as the ledger records it.
     pub fn part_progress(&self) -> PartProgress {
-        PartProgress { runs: self.progress.borrow().clone(), rate: self.rate() }
+        let runs = BatchProgress { paused: self.paused(), ..self.progress.borrow().clone() };
+        PartProgress { runs, rate: self.rate() }
     }
 
     fn rate(&self) -> Rate {

@@ -6,6 +6,7 @@
 //! that is over, start a call that the ledger does not know, or go on when another invocation owns the part.
 
 mod admission; // the point that every call passes
+mod allowances; // what the part has reserved from budgets
 mod call_log; // calls, recorded before they are made
 mod checkpoint; // finished runs, written to segments
 mod due; // the items that run now
@@ -29,8 +30,9 @@ use bcce_core::config::routing::Retries;
 use bcce_core::io::shared_breakers::ledger_unreachable;
 use bcce_core::io::step::{Caller, Reports, TakeReports};
 use bcce_core::ports::{
-    CallModel, Clock, GetObject, HaltBatch, KeepPart, ListObjects, LogCalls, OpenSource, PlaceRuns,
-    PutOnce, ReadAttempts, ReadBatchProgress, ReadLatencies, ReadStartedCalls, TakePart,
+    AllowanceLedger, CallModel, Clock, GetObject, HaltBatch, KeepPart, ListObjects, LogCalls,
+    OpenSource, PlaceRuns, PutOnce, ReadAttempts, ReadBatchProgress, ReadLatencies, ReadPartCalls,
+    TakePart,
 };
 use serde::{Deserialize, Serialize};
 
@@ -118,7 +120,7 @@ pub enum Response {
     },
     /// The time of the function is used up. It has to be invoked again.
     Continue,
-    /// Another invocation owns the part, or every run waits. The function has to be invoked again after `wait_s`
+    /// Another invocation owns the part, or every run waits, such as for the next window of a budget. The function has to be invoked again after `wait_s`
     /// seconds.
     Waiting { wait_s: u64 },
 }
@@ -128,11 +130,12 @@ pub trait KeepParts:
     TakePart
     + KeepPart
     + LogCalls
-    + ReadStartedCalls
+    + ReadPartCalls
     + PlaceRuns
     + ReadBatchProgress
     + HaltBatch
     + ReadAttempts
+    + AllowanceLedger
 {
 }
 
@@ -140,11 +143,12 @@ impl<L> KeepParts for L where
     L: TakePart
         + KeepPart
         + LogCalls
-        + ReadStartedCalls
+        + ReadPartCalls
         + PlaceRuns
         + ReadBatchProgress
         + HaltBatch
         + ReadAttempts
+        + AllowanceLedger
 {
 }
 

@@ -1,7 +1,6 @@
 //! The steps of a wave, and the rounds of each: the router decides, and the step calls, waits or stops. It is what the
 //! workflow machine does with `failover-router` and `invoke`.
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use bcce_core::base::error::Fault;
@@ -21,6 +20,7 @@ use time::OffsetDateTime;
 
 use crate::KeepParts;
 use crate::admission::ItemAdmission;
+use crate::item::is_fresh;
 use crate::work::Work;
 
 /// The end of a step in this invocation.
@@ -29,6 +29,8 @@ enum StepEnd {
     Failed(Box<StepFailure>),
     /// The step goes on in a later invocation.
     Open(OpenStep),
+    /// The step goes on in a later invocation, since the budgets cannot pay its call now.
+    WaitsForMoney(OpenStep),
 }
 
 /// The end of a wave in this invocation.
@@ -36,6 +38,8 @@ pub(crate) struct WaveEnd {
     pub has_failed: bool,
     /// True if a step of the wave goes on in a later invocation.
     pub is_open: bool,
+    /// True if such a step waits for money of a budget.
+    pub waits_for_money: bool,
 }
 
 /// A step of an item, as all of its rounds share it.
@@ -45,6 +49,8 @@ struct ItemStep<'s> {
     plan: &'s Plan,
     step: &'s Step,
     reference: &'s StepRef,
+    /// True if no call was made for the run when the wave began.
+    is_fresh: bool,
     context: Value,
     deadline: OffsetDateTime,
 }
@@ -73,8 +79,9 @@ where
         let is_its = |open: &OpenStep| wave.steps.iter().any(|step| step.step == open.step);
         let (before, others) = std::mem::take(open).into_iter().partition::<Vec<_>, _>(is_its);
         *open = others;
+        let (mut has_failed, mut is_open, mut waits_for_money) = (false, false, false);
+        let is_fresh = is_fresh(packed, &before)?;
         let before = |step: &StepRef| before.iter().find(|open| open.step == step.step).cloned();
-        let (mut has_failed, mut is_open) = (false, false);
         let mut due: Vec<&StepRef> = Vec::new();
         for reference in &wave.steps {
             let did_fail = packed.has(&packed.run.failure_key(&reference.step, None));
@@ -84,7 +91,7 @@ where
             }
         }
         let run = &*packed;
-        let steps = due.iter().map(|step| self.step(run, plan, step, before(step)));
+        let steps = due.iter().map(|step| self.step(run, plan, step, before(step), is_fresh));
         for (end, reference) in join_all(steps).await.into_iter().zip(&due) {
             let end = end.unwrap_or_else(|fault| {
                 // The answers of the other steps are stored, since they are paid.
@@ -107,9 +114,13 @@ where
                     is_open = true;
                     open.push(step);
                 }
+                StepEnd::WaitsForMoney(step) => {
+                    (is_open, waits_for_money) = (true, true);
+                    open.push(step);
+                }
             }
         }
-        Ok(WaveEnd { has_failed, is_open })
+        Ok(WaveEnd { has_failed, is_open, waits_for_money })
     }
 
     async fn step(
@@ -118,6 +129,7 @@ where
         plan: &Plan,
         reference: &StepRef,
         open: Option<OpenStep>,
+        is_fresh: bool,
     ) -> Result<StepEnd, Fault> {
         let id = &reference.step;
         let step =
@@ -132,6 +144,7 @@ where
             plan,
             step,
             reference,
+            is_fresh,
             context: prompt_context(plan, step, None, answers)?,
             deadline: packed.run.started_at + Duration::from_secs(plan.timeout),
         };
@@ -159,7 +172,7 @@ where
                     return Ok(failed(decided, open.attempts.clone(), error));
                 }
             };
-            let admission = ItemAdmission { work: self, n: item.n, is_outdated: Cell::new(false) };
+            let admission = ItemAdmission::new(self, item.n, item.is_fresh);
             let work = item.work(&open, self.until);
             let caller = &self.ports.caller;
             let walked = execute(caller, self.reports, &admission, work, &targets).await?;
@@ -173,7 +186,18 @@ where
                 }
                 Walked::Exhausted { attempts } => open.attempts = attempts,
                 Walked::Interrupted { attempts } => {
+                    let has_called = attempts.len() > open.attempts.len();
                     open.attempts = attempts;
+                    if let Some(until) = admission.waits_until.get() {
+                        if !has_called {
+                            // The decision led to no call. The next one replaces it.
+                            open.decisions.pop();
+                        }
+                        if until >= item.deadline || !self.wait_until(run_id, until).await {
+                            return Ok(StepEnd::WaitsForMoney(open));
+                        }
+                        continue;
+                    }
                     let is_outdated = admission.is_outdated.get();
                     let has_time = item.deadline > self.ports.caller.clock.now();
                     if has_time && !(is_outdated && self.may_go_on(run_id)) {
@@ -209,7 +233,14 @@ where
             Next::WaitS(seconds) => Some(decision.at + Duration::from_secs(seconds)),
             _ => None,
         });
-        let Some(until) = until else { return self.may_go_on(run_id) };
+        match until {
+            Some(until) => self.wait_until(run_id, until).await,
+            None => self.may_go_on(run_id),
+        }
+    }
+
+    /// Waits until a time. Returns `false` if the step has to go on later.
+    async fn wait_until(&self, run_id: &str, until: OffsetDateTime) -> bool {
         if until >= self.until {
             return false;
         }

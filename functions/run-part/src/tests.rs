@@ -1,3 +1,5 @@
+mod budgets;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
@@ -37,11 +39,15 @@ const TWO: &str = "version: 1\nname: explain\ninputs:\n  text: { type: string }\
 /// The time of a function with the longest timeout.
 const AMPLE: Duration = Duration::from_secs(900);
 
-struct Now;
+/// The clock of the machine, as far ahead as a test sets it.
+#[derive(Default)]
+struct Now {
+    ahead: Cell<time::Duration>,
+}
 
 impl Clock for Now {
     fn now(&self) -> OffsetDateTime {
-        OffsetDateTime::now_utc()
+        OffsetDateTime::now_utc() + self.ahead.get()
     }
 }
 
@@ -155,7 +161,7 @@ impl Fixture {
             ledger: MemoryLedger::default(),
             caller: Caller {
                 model,
-                clock: Now,
+                clock: Now::default(),
                 health: SharedBreakers::new(health),
                 grammars: Default::default(),
             },
@@ -465,8 +471,8 @@ async fn lost_calls_of_a_part_that_was_never_sealed_are_counted_by_the_next_atte
         let first = Fixture::new(ONE, 1);
         let second = retry_of(&first, ONE, &[(1, 1)]);
         let target = answers_of(&first).await;
-        let call = LoggedCall::new(Now.now(), target);
-        let call = StartedCall { n: 1, step: "answer".into(), call };
+        let call = LoggedCall::new(OffsetDateTime::now_utc(), target);
+        let call = StartedCall { n: 1, step: "answer".into(), allowance: None, call };
         second.ports.ledger.log_calls(&first.part(), "f", 1, &[call]).await.unwrap();
         if is_sealed {
             let key = first.batch().part_manifest_key(1);
@@ -484,8 +490,8 @@ async fn calls_of_an_earlier_run_attempt_are_not_counted_again() {
     let first = Fixture::new(ONE, 1);
     let second = retry_of(&first, ONE, &[(1, 2)]);
     let target = answers_of(&first).await;
-    let call = LoggedCall::new(Now.now(), target);
-    let call = StartedCall { n: 1, step: "answer".into(), call };
+    let call = LoggedCall::new(OffsetDateTime::now_utc(), target);
+    let call = StartedCall { n: 1, step: "answer".into(), allowance: None, call };
     second.ports.ledger.log_calls(&first.part(), "f", 1, &[call]).await.unwrap();
     assert_eq!(second.run().await, Ok(OVER));
     assert_eq!(second.manifests().await[0].usage_by_model[0].lost_calls, 0);
@@ -741,5 +747,5 @@ async fn the_run_of_a_charged_record_has_the_cost_of_both_calls() {
     assert_eq!((manifest.status, fixture.model.asked.borrow().len()), (RunStatus::Succeeded, 1));
     assert_eq!(manifest.totals.cost_usd, Some(once + once));
     assert_eq!(manifest.execution_arn, fixture.request.batch.execution_arn);
-    assert!(Now.now() - manifest.started_at < Duration::from_secs(3_600));
+    assert!(OffsetDateTime::now_utc() - manifest.started_at < Duration::from_secs(3_600));
 }

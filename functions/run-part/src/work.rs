@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bcce_core::base::error::Fault;
-use bcce_core::batch::packed::{Pace, PackedRun, RunState, parse_segment};
+use bcce_core::batch::packed::{Pace, PackedRun, parse_segment};
 use bcce_core::batch::reference::Place;
-use bcce_core::batch::{BatchNotification, BatchProgress, Halt};
+use bcce_core::batch::{BatchNotification, BatchProgress, Halt, Pause};
 use bcce_core::io::objects;
 use bcce_core::io::packed::StoredRuns;
 use bcce_core::io::step::{Reports, TakeReports};
@@ -17,6 +17,7 @@ use futures::stream::FuturesUnordered;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 
+use crate::allowances::Allowances;
 use crate::call_log::CallLog;
 use crate::checkpoint::Segments;
 use crate::orders::Orders;
@@ -26,6 +27,10 @@ use crate::{Config, KeepParts, Ports, Request, Response};
 
 /// The time of the function that is reserved for storing what is finished.
 const MARGIN: Duration = Duration::from_secs(60);
+/// The longest time until a paused part looks again whether a budget has money. Its limit may have been raised.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
+/// The time that the execution of a batch may take, less a day to collect and seal.
+const LONGEST_BATCH: Duration = Duration::from_secs(29 * 86_400);
 /// The most bytes of items that are worked on at a time. Each is in memory several times.
 const MOST_BYTES: u64 = 8 * 1_024 * 1_024;
 
@@ -40,6 +45,7 @@ pub(crate) struct Work<'a, 'r, S, R, L, M, C, H, F> {
     pub segments: Segments<'a>,
     pub stored: StoredRuns,
     pub call_log: CallLog,
+    pub allowances: Allowances,
     /// The pace of each target, by its key.
     pub paces: RefCell<BTreeMap<String, Pace>>,
     /// Notified when a call ends or an order arrives.
@@ -59,6 +65,8 @@ pub(crate) struct Work<'a, 'r, S, R, L, M, C, H, F> {
     pub waits: RefCell<Vec<OffsetDateTime>>,
     /// True if all runs wait for long. They go on in a later invocation, so that no function is paid for waiting.
     pub is_suspended: Cell<bool>,
+    /// The pause until a budget has money again. No item is started before.
+    pause: RefCell<Option<Pause>>,
     /// True if this invocation knows that the ledger has the halt of the batch, and who sends its notification.
     is_halt_recorded: Cell<bool>,
     notification: RefCell<Option<Box<BatchNotification>>>,
@@ -95,6 +103,7 @@ where
             segments,
             stored: StoredRuns::default(),
             call_log: CallLog::default(),
+            allowances: Allowances::default(),
             paces: RefCell::default(),
             changed: Notify::new(),
             progress: RefCell::new(part.progress.clone()),
@@ -105,6 +114,7 @@ where
             last_start: now + time / 2,
             waits: RefCell::default(),
             is_suspended: Cell::default(),
+            pause: RefCell::default(),
             is_halt_recorded: Cell::default(),
             notification: RefCell::default(),
             part,
@@ -140,6 +150,10 @@ where
             () = self.call_log.write(ledger, &self.ownership) => unreachable!("the call log is written until the work ends"),
         };
         written?;
+        // What is not committed now, the next owner of the part commits.
+        if let Err(fault) = self.allowances.finish(ledger, &self.ownership).await {
+            self.fail(fault);
+        }
         let progress = self.part_progress();
         self.ownership.give_up(ledger, self.ports.caller.clock.now(), &progress).await?;
         if let Some(fault) = self.trouble.take() {
@@ -160,10 +174,11 @@ where
         if !is_left || orders.is_stopped() {
             return Response::Over { notification: self.notification.take() };
         }
-        if !self.is_suspended.get() {
+        let pause = self.paused().map(|pause| pause.until.min(now + LONGEST_PAUSE));
+        if pause.is_none() && !self.is_suspended.get() {
             return Response::Continue;
         }
-        let next = self.waits.borrow().iter().min().copied().unwrap_or(now);
+        let next = pause.or_else(|| self.waits.borrow().iter().min().copied()).unwrap_or(now);
         Response::Waiting { wait_s: (next - now).whole_seconds().max(1).unsigned_abs() }
     }
 
@@ -224,6 +239,7 @@ where
             && self.ownership.is_safe(now)
             && self.trouble.borrow().is_none()
             && !self.is_suspended.get()
+            && self.paused().is_none()
             && !self.orders.borrow().starts_nothing()
     }
 
@@ -235,7 +251,24 @@ where
             self.progress.borrow_mut().count(&manifest);
             self.halt_if_due().await?;
         }
-        Ok(matches!(run.state, RunState::UnderWay(_)))
+        Ok(!run.is_over())
+    }
+
+    /// Pauses the part. No further item is started before the end of the pause.
+    pub fn pause(&self, pause: Pause) {
+        self.pause.borrow_mut().get_or_insert(pause);
+    }
+
+    /// Returns the pause of the part, if it is not over.
+    pub fn paused(&self) -> Option<Pause> {
+        let now = self.ports.caller.clock.now();
+        self.pause.borrow().clone().filter(|pause| pause.until > now)
+    }
+
+    /// Returns the time by which the batch has to end.
+    pub fn deadline(&self) -> OffsetDateTime {
+        let last = self.request.batch.started_at + LONGEST_BATCH;
+        self.part.stored.batch.deadline().map_or(last, |deadline| deadline.min(last))
     }
 
     /// Notes a fault that ends this invocation. The calls under way are awaited, since they are paid.

@@ -22,9 +22,10 @@ use bcce_core::batch::packed::{PackedPlace, PackedRun, PartProgress, RunState};
 use bcce_core::batch::reference::{BatchRef, BatchRun, Part, Place};
 use bcce_core::batch::{Item, Way};
 use bcce_core::io::objects;
-use bcce_core::io::packed::{OwnedPart, SegmentBuffer, Segments, lost};
+use bcce_core::io::packed::{OwnedPart, SegmentBuffer, Segments, commit_left, lost};
 use bcce_core::ports::{
-    Clock, GetObject, KeepPart, ListObjects, PlaceRuns, PutObject, PutOnce, TakePart,
+    Clock, CommitAllowance, GetObject, KeepPart, ListObjects, PlaceRuns, PutObject, PutOnce,
+    ReadPartCalls, TakePart,
 };
 use serde::{Deserialize, Serialize};
 
@@ -97,7 +98,7 @@ pub async fn handle<S, L, C>(
 ) -> Result<Response, Fault>
 where
     S: GetObject + PutObject + PutOnce + ListObjects,
-    L: TakePart + KeepPart + PlaceRuns,
+    L: TakePart + KeepPart + PlaceRuns + ReadPartCalls + CommitAllowance,
     C: Clock,
 {
     let (batch, part) = (&request.batch, request.part.part);
@@ -129,6 +130,10 @@ where
     let taken = outcomes.values().filter(is_over).count() as u64;
     let left = Left::of(&places, &rendered, job.as_ref().map(|job| &job.record), outcomes);
     left.store(&ports.store, batch, part).await?;
+    let (store, ledger, calls) =
+        (&ports.store, &ports.ledger, ports.ledger.part_calls(&owned.part));
+    let segments = Segments::list(store, batch, part).await?;
+    commit_left(store, ledger, &owned.part, &segments, &calls.await?).await?;
     ports.give_up(&owned, &progress).await?;
     let left = places.len() as u64 - taken;
     tracing::info!(

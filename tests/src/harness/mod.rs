@@ -2,12 +2,15 @@
 //!
 //! - [`grants`]: every permission of the templates, and the test that shows that it is needed
 //! - [`stack`]: a client of the deployed stack
+//! - [`budgets`]: the budgets of the tests
 //! - [`waits`]: waits for events on the stack
 //! - [`proxy`]: the fault proxy between the functions and the services
 //! - [`cli`]: the `bcce` command
 //! - [`kills`]: kills functions while they work
 //! - [`seed`]: the source of the random choices of a test
 
+#[cfg(feature = "emulated")]
+pub mod budgets;
 #[cfg(feature = "emulated")]
 pub mod cli;
 pub mod grants;

@@ -5,6 +5,7 @@
 //! tests.
 
 mod batch;
+mod budgets;
 mod bulk;
 mod command;
 mod cut;

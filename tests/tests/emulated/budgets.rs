@@ -1,32 +1,12 @@
 //! Budgets. Each test has a workflow of its own, to which its budgets apply.
 
-use std::collections::BTreeMap;
-use std::sync::LazyLock;
-
 use aws_sdk_dynamodb::types::AttributeValue;
-use bcce_core::batch::BatchRef;
 use bcce_core::run::budgets::CounterState;
+use bcce_tests::harness::budgets;
 use bcce_tests::harness::seed::Seed;
 use bcce_tests::harness::stack::{Layout, RunRef, Stack, calls, fresh, model, output, sized};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
-
-/// The budgets of all tests, by name. The document has them all.
-static BUDGETS: LazyLock<tokio::sync::Mutex<BTreeMap<String, String>>> =
-    LazyLock::new(tokio::sync::Mutex::default);
-
-/// Adds budgets of a workflow to the document, each with its limit. Functions keep a reading of the configuration of a
-/// workflow for seconds, so a test does this before the first run of its workflow.
-async fn put(stack: &Stack, workflow: &str, limits: &[(&str, &str)]) {
-    let mut budgets = BUDGETS.lock().await;
-    for (name, limit) in limits {
-        let budget = format!("{{ scope: workflow, only: [{workflow}], window: total, {limit} }}");
-        budgets.insert((*name).to_owned(), budget);
-    }
-    let lines: String =
-        budgets.iter().map(|(name, budget)| format!("  {name}: {budget}\n")).collect();
-    stack.put_budgets(&format!("version: 1\nbudgets:\n{lines}")).await;
-}
 
 /// Registers a workflow with one call of Haiku.
 async fn workflow(stack: &Stack, name: &str) {
@@ -78,7 +58,7 @@ async fn two_hundred_runs_on_money_for_fifty_spend_no_more() {
     workflow_by(&stack, &twin, &alias).await;
     let one = usd(&stack.run(&twin, "one", text("", 400)).await);
     let limit = one * Decimal::from(50);
-    put(&stack, &name, &[(&name, &format!("usd: \"{limit}\""))]).await;
+    budgets::put(&stack, &name, "total", &[(&name, &format!("usd: \"{limit}\""))]).await;
     workflow_by(&stack, &name, &alias).await;
 
     let runs: Vec<RunRef> =
@@ -158,7 +138,7 @@ async fn a_run_is_refused_before_its_first_call_and_names_the_tightest_budget() 
     let name = fresh("tight");
     workflow(&stack, &name).await;
     let (wide, tight) = (format!("{name}-wide"), format!("{name}-tight"));
-    put(&stack, &name, &[(&wide, "usd: 1000"), (&tight, "tokens: 1000")]).await;
+    budgets::put(&stack, &name, "total", &[(&wide, "usd: 1000"), (&tight, "tokens: 1000")]).await;
     let run = RunRef::first("default", &name, "a");
     let manifest = stack.run(&name, "a", json!({ "text": "Say yes." })).await;
     let (error, message) = (&manifest["error"]["name"], manifest["error"]["message"].as_str());
@@ -182,7 +162,7 @@ async fn a_lost_call_keeps_its_worst_case() {
     let stack = Stack::connect().await;
     let name = fresh("killed");
     workflow(&stack, &name).await;
-    put(&stack, &name, &[(&name, "usd: 1000")]).await;
+    budgets::put(&stack, &name, "total", &[(&name, "usd: 1000")]).await;
     let text = "@model *: kills, answer\nSay yes.";
     let manifest = stack.run(&name, "a", json!({ "text": text })).await;
     assert_eq!(manifest["status"], "SUCCEEDED", "{manifest}");
@@ -194,34 +174,4 @@ async fn a_lost_call_keeps_its_worst_case() {
     let (paid, state) = (spent(&stack, &run).await, counter(&name, &name).await);
     assert!(paid > known, "{paid}");
     assert_eq!((state.spent(), state.reserved()), (paid, Decimal::ZERO));
-}
-
-/// The items of a batch that a budget pays run in executions, on demand, and reserve like other runs.
-#[tokio::test]
-async fn a_batch_is_paid_from_the_budget_of_its_workflow() {
-    let stack = Stack::connect().await;
-    let name = fresh("paid-batch");
-    workflow(&stack, &name).await;
-    put(&stack, &name, &[(&name, "usd: 1000")]).await;
-    let items: Vec<String> = (0..3)
-        .map(|n| json!({ "id": format!("i{n}"), "inputs": { "text": "Say yes." } }).to_string())
-        .collect();
-    let key = format!("batches/uploads/{name}.jsonl");
-    let put = stack.s3.put_object().bucket(output("ArtifactBucket")).key(&key);
-    put.body(items.join("\n").into_bytes().into()).send().await.unwrap();
-    let source = format!("s3://{}/{key}", output("ArtifactBucket"));
-    let request =
-        json!({ "workflow": name, "id": "b", "batch": { "source": source, "mode": "bulk" } });
-    stack.send(&request.to_string()).await;
-    let batch = BatchRef::first("default", &name, "b");
-    let manifest = stack.eventually("the manifest of the batch", async || {
-        stack.object(&batch.manifest_key()).await
-    });
-    let manifest: Value = serde_json::from_slice(&manifest.await).unwrap();
-    assert_eq!(manifest["counts"]["succeeded"], 3, "{manifest}");
-    let opened = &manifest["opened"];
-    assert_eq!((&opened["mode"], &opened["way"]), (&json!("on_demand"), &json!("executions")));
-    assert!(opened["because"].to_string().contains("a budget pays its calls"), "{opened}");
-    let state = counter(&name, &name).await;
-    assert_eq!((state.spent(), state.reserved()), (usd(&manifest), Decimal::ZERO));
 }

@@ -1,5 +1,6 @@
 //! The counters of budgets. [`bcce_core::run::budgets`] describes what moves between them.
 
+mod allowances; // what parts reserve and spend
 mod calls; // what calls reserve and spend
 mod leases; // limits, and the money of shards
 
@@ -31,6 +32,8 @@ const MOST_TRIES: u32 = 14;
 const ALL: &str = "(all)";
 /// The try from which the pause does not grow any more.
 const LONGEST_PAUSE: u32 = 4;
+
+pub(super) use allowances::{ALLOWANCE, COMMITTED_AMOUNTS};
 
 /// The ledger's table, for counters of budgets and for the calls that reserve from them.
 pub(crate) struct BudgetTable {

@@ -8,16 +8,17 @@ use aws_sdk_dynamodb::types::{
 };
 use bcce_core::base::error::Fault;
 use bcce_core::batch::BatchProgress;
-use bcce_core::batch::packed::{PartProgress, StartedCall};
+use bcce_core::batch::packed::{PartCalls, PartProgress, StartedCall, StoredAllowance};
 use bcce_core::ledger::{CANCEL, STOP_SK, part_calls_pk, part_sk, progress_pk};
 use bcce_core::ports::{
-    CancelPackedRun, FindPartOwner, KeepPart, LogCalls, PartOf, PartTaken, ReadStartedCalls,
+    CancelPackedRun, FindPartOwner, KeepPart, LogCalls, PartOf, PartTaken, ReadPartCalls,
     StopBatch, TakePart,
 };
 use bcce_core::run::ids::ItemOf;
 use time::OffsetDateTime;
 
 use super::Ledger;
+use super::budgets::{ALLOWANCE, COMMITTED_AMOUNTS};
 use super::calls::CALLS_LAST;
 use super::change::Change;
 use super::conditional::Written;
@@ -119,12 +120,16 @@ impl LogCalls for Ledger {
     }
 }
 
-impl ReadStartedCalls for Ledger {
-    async fn started_calls(&self, part: &PartOf) -> Result<Vec<StartedCall>, Fault> {
+impl ReadPartCalls for Ledger {
+    async fn part_calls(&self, part: &PartOf) -> Result<PartCalls, Fault> {
         let pk = part_calls_pk(&part.batch, part.part);
-        let mut calls = Vec::new();
+        let mut calls = PartCalls::default();
         for item in self.items("dynamodb:Query calls", &pk).await? {
-            calls.extend(json_of::<Vec<StartedCall>>(&item, CALLS)?.unwrap_or_default());
+            calls.started.extend(json_of::<Vec<StartedCall>>(&item, CALLS)?.unwrap_or_default());
+            if let Some(allowance) = json_of(&item, ALLOWANCE)? {
+                let is_committed = item.contains_key(COMMITTED_AMOUNTS);
+                calls.allowances.push(StoredAllowance { allowance, is_committed });
+            }
         }
         Ok(calls)
     }

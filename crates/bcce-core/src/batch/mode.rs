@@ -37,8 +37,6 @@ pub struct Asked<'a> {
     /// The region of the stack.
     pub region: &'a str,
     pub now: OffsetDateTime,
-    /// True if a budget may pay the batch's runs.
-    pub is_budgeted: bool,
 }
 
 /// The chosen mode.
@@ -72,11 +70,6 @@ fn in_bulk(asked: &Asked<'_>) -> Result<(BulkMode, String), String> {
         Some(Err(fault)) => return Err(format!("its items cannot be planned: {}", fault.message)),
         None => return Err("none of its items can be planned".to_owned()),
     };
-    if asked.is_budgeted {
-        return Err(
-            "a budget pays its calls, and the records of a job cannot be reserved".to_owned()
-        );
-    }
     let target = fit(plan, asked.region)?.target.clone();
     let (cut_off, because) = cut_off(asked)?;
     let items = asked.items;
@@ -145,26 +138,13 @@ mod tests {
         let spec: BatchSpec = serde_json::from_value(spec).unwrap();
         let plan = of(template, json!({ "workflow": "w" }), Policy::default());
         let plan = Some(&plan);
-        let is_budgeted = false;
-        choose(&Asked { spec: &spec, items, plan, region: "us-east-1", is_budgeted, now: NOW })
+        choose(&Asked { spec: &spec, items, plan, region: "us-east-1", now: NOW })
     }
 
     fn refused(spec: serde_json::Value, template: &str, items: u64) -> String {
         let chosen = chosen(spec, template, items);
         assert_eq!((chosen.mode, chosen.bulk), (Mode::OnDemand, None));
         chosen.because.join("; ")
-    }
-
-    #[test]
-    fn a_batch_that_a_budget_pays_is_not_run_in_bulk() {
-        let spec = BatchSpec { mode: Mode::Bulk, ..BatchSpec::default() };
-        let (region, is_budgeted) = ("us-east-1", true);
-        let plan = of(ONE, json!({ "workflow": "w" }), Policy::default());
-        let asked =
-            Asked { spec: &spec, items: 1_000, plan: Some(&plan), region, is_budgeted, now: NOW };
-        let chosen = choose(&asked);
-        assert_eq!(chosen.mode, Mode::OnDemand);
-        assert!(chosen.because[0].contains("a budget pays its calls"), "{:?}", chosen.because);
     }
 
     #[test]
@@ -193,14 +173,7 @@ mod tests {
             );
         }
         let spec = BatchSpec { mode: Mode::Bulk, ..BatchSpec::default() };
-        let asked = |plan| Asked {
-            spec: &spec,
-            items: 100,
-            plan,
-            region: "us-east-1",
-            is_budgeted: false,
-            now: NOW,
-        };
+        let asked = |plan| Asked { spec: &spec, items: 100, plan, region: "us-east-1", now: NOW };
         let fault = Err(Fault::new(ErrorName::InvalidRequest, "inputs.n: must be a number"));
         let reported = choose(&asked(Some(&fault))).because;
         assert_eq!(

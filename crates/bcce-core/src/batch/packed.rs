@@ -1,6 +1,7 @@
 //! Packed batches: one function call works off a part of a batch. What it stores of the runs of a part is packed into
 //! segments, and one signature over the root of a digest tree covers the manifests of all of them.
 
+mod allowance; // what a part has reserved from budgets
 mod calls; // the record of calls that were started
 mod manifest; // the sealed record of a part
 pub mod metrics; // the metrics of a part
@@ -9,6 +10,7 @@ mod progress; // the progress of a part while it is worked off
 mod segment; // what is stored of a run, as a line of a segment
 pub mod tree; // the digest tree over the manifests of a part
 
+pub use allowance::{Allowance, PartCalls, StoredAllowance, calls_of_allowance};
 pub use calls::StartedCall;
 pub use manifest::{PartManifest, PartOutcome};
 pub use pace::{Pace, Wait};

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
+use time::{OffsetDateTime, UtcOffset};
 
 use crate::base::json::{is_false, is_zero};
 use crate::base::usage::Usage;
 use crate::call::attempt::Totals;
+use crate::config::budgets::AppliedBudget;
 use crate::run::manifest::Manifest;
 use crate::run::notification::RunStatus;
 
@@ -35,6 +36,9 @@ pub struct BatchProgress {
     /// The rate at which the parts under way call models, if the items are packed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,
+    /// The pause until a budget has money again, if the items are packed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Pause>,
     /// True if the execution of the batch has ended, so that no further call may start.
     #[serde(default, skip_serializing_if = "is_false")]
     pub is_stopped: bool,
@@ -75,6 +79,30 @@ pub struct Halt {
     pub at: OffsetDateTime,
     /// The reason, as a sentence.
     pub because: String,
+}
+
+/// A pause of a batch: its calls wait for the next window of a budget.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    #[serde(with = "time::serde::rfc3339")]
+    pub until: OffsetDateTime,
+    /// The reason, as the error of a call that the budget could not pay.
+    pub because: String,
+}
+
+impl Pause {
+    /// Returns the pause until the next window of `budget` after `at`. Returns `None` if there is no next window before
+    /// `deadline`.
+    pub fn for_next_window(
+        budget: &AppliedBudget,
+        at: OffsetDateTime,
+        deadline: OffsetDateTime,
+        because: String,
+    ) -> Option<Self> {
+        let next = budget.window.end(at.to_offset(UtcOffset::UTC).date())?;
+        let until = next.midnight().assume_utc();
+        (until < deadline).then_some(Self { until, because })
+    }
 }
 
 impl BatchProgress {
@@ -136,6 +164,9 @@ impl BatchProgress {
             *self.errors.entry(name.clone()).or_default() += count;
         }
         self.halted = self.halted.take().or_else(|| other.halted.clone());
+        // The first part that goes on ends the pause of the batch.
+        let pauses = [self.paused.take(), other.paused.clone()];
+        self.paused = pauses.into_iter().flatten().min_by_key(|pause| pause.until);
         if let Some(rate) = &other.rate {
             self.rate.get_or_insert_default().add(rate);
         }

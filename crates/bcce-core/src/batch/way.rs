@@ -16,13 +16,8 @@ pub enum Way {
     Executions,
 }
 
-/// Chooses the way of a batch, with the reason. `is_budgeted` is true if a budget may pay its runs: only runs with
-/// executions reserve from budgets.
-pub fn choose(template: &Template, is_budgeted: bool) -> (Way, String) {
-    if is_budgeted {
-        let because = "each item has an execution, because a budget pays its calls";
-        return (Way::Executions, because.to_owned());
-    }
+/// Chooses the way of a batch, with the reason.
+pub fn choose(template: &Template) -> (Way, String) {
     match template.steps.iter().find(|step| step.list().is_some()) {
         Some(step) => {
             let because = format!(
@@ -47,7 +42,7 @@ mod tests {
     fn way(steps: &str) -> (Way, String) {
         let inputs = "inputs:\n  list: { type: list, required: true }";
         let yaml = format!("version: 1\nname: w\n{inputs}\nsteps:\n{steps}");
-        choose(&from_yaml(&yaml).finished().unwrap(), false)
+        choose(&from_yaml(&yaml).finished().unwrap())
     }
 
     #[test]
@@ -60,8 +55,5 @@ mod tests {
         let (way, because) = way(&format!("{one}{each}"));
         assert_eq!(way, Way::Executions);
         assert!(because.contains("step each fans out"), "{because}");
-        let yaml = format!("version: 1\nname: w\nsteps:\n{one}");
-        let budgeted = choose(&from_yaml(&yaml).finished().unwrap(), true);
-        assert_eq!(budgeted.0, Way::Executions);
     }
 }

@@ -270,19 +270,6 @@ impl Budgets {
         });
         applied.collect()
     }
-
-    /// Returns `true` if a budget may apply to a run of the workflow, whatever its tags.
-    pub fn may_apply(&self, tenant: &str, workflow: &str) -> bool {
-        self.budgets.values().any(|budget| {
-            let is_listed =
-                |value: &str| budget.only.is_empty() || budget.only.iter().any(|v| v == value);
-            match &budget.scope {
-                Scope::Environment | Scope::Tag(_) => true,
-                Scope::Workflow => is_listed(workflow),
-                Scope::Tenant => is_listed(tenant),
-            }
-        })
-    }
 }
 
 #[cfg(test)]

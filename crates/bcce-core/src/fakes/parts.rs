@@ -4,17 +4,22 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use rust_decimal::Decimal;
 use time::OffsetDateTime;
 
 use crate::base::error::Fault;
-use crate::batch::packed::{PackedPlace, PartProgress, StartedCall};
+use crate::batch::packed::{
+    Allowance, PackedPlace, PartCalls, PartProgress, StartedCall, StoredAllowance,
+};
 use crate::batch::{BatchProgress, Halt};
+use crate::fakes::MemoryCounters;
 use crate::ledger::{CountedPart, RunRecord};
 use crate::ports::{
-    CancelPackedRun, Closed, CountPart, FindPartOwner, FindPlaces, HaltBatch, KeepPart, LogCalls,
-    PartOf, PartTaken, PlaceRuns, ReadAttempts, ReadBatchProgress, ReadStartedCalls, StopBatch,
-    TakePart,
+    CancelPackedRun, Closed, CommitAllowance, CountPart, FindPartOwner, FindPlaces, HaltBatch,
+    KeepPart, LogCalls, MoveMoney, PartOf, PartTaken, PlaceRuns, ReadAttempts, ReadBatchProgress,
+    ReadCounter, ReadPartCalls, ReserveAllowance, SetLimit, StopBatch, TakePart,
 };
+use crate::run::budgets::{CounterState, Limit, Move};
 use crate::run::ids::ItemOf;
 
 /// Calls that were started, by owner and number of the record.
@@ -27,6 +32,9 @@ pub struct MemoryLedger {
     pub parts: RefCell<HashMap<PartOf, PartRow>>,
     /// The calls that each part has started.
     pub calls: RefCell<HashMap<PartOf, CallRecords>>,
+    /// The counters of budgets, and the allowances of each part in the order in which they were reserved.
+    pub counters: MemoryCounters,
+    pub allowances: RefCell<HashMap<PartOf, Vec<StoredAllowance>>>,
     /// The places of packed runs, by run id and run attempt.
     pub places: RefCell<BTreeMap<(String, u32), PackedPlace>>,
     /// The parts that were counted, in order.
@@ -133,11 +141,78 @@ impl LogCalls for MemoryLedger {
     }
 }
 
-impl ReadStartedCalls for MemoryLedger {
-    async fn started_calls(&self, part: &PartOf) -> Result<Vec<StartedCall>, Fault> {
+impl ReadPartCalls for MemoryLedger {
+    async fn part_calls(&self, part: &PartOf) -> Result<PartCalls, Fault> {
         self.fault()?;
         let calls = self.calls.borrow();
-        Ok(calls.get(part).into_iter().flat_map(BTreeMap::values).flatten().cloned().collect())
+        let records = calls.get(part).into_iter().flat_map(BTreeMap::values);
+        let allowances = self.allowances.borrow().get(part).cloned().unwrap_or_default();
+        Ok(PartCalls { started: records.flatten().cloned().collect(), allowances })
+    }
+}
+
+impl ReserveAllowance for MemoryLedger {
+    async fn reserve_allowance(
+        &self,
+        part: &PartOf,
+        allowance: &Allowance,
+        limits: &[Limit],
+    ) -> Result<Vec<usize>, Fault> {
+        self.fault()?;
+        let is_same = |stored: &StoredAllowance| stored.allowance.id == allowance.id;
+        if self.allowances.borrow().get(part).is_some_and(|all| all.iter().any(is_same)) {
+            return Ok(Vec::new());
+        }
+        let short = self.counters.reserve(&allowance.reserved, limits);
+        if short.is_empty() {
+            let mut allowances = self.allowances.borrow_mut();
+            let stored = StoredAllowance { allowance: allowance.clone(), is_committed: false };
+            allowances.entry(part.clone()).or_default().push(stored);
+        }
+        Ok(short)
+    }
+}
+
+impl CommitAllowance for MemoryLedger {
+    async fn commit_allowance(
+        &self,
+        part: &PartOf,
+        allowance: &Allowance,
+        actual: &[Decimal],
+    ) -> Result<bool, Fault> {
+        self.fault()?;
+        let mut allowances = self.allowances.borrow_mut();
+        let mut stored = allowances.get_mut(part).into_iter().flatten();
+        let Some(stored) = stored.find(|stored| stored.allowance == *allowance) else {
+            return Ok(false);
+        };
+        if std::mem::replace(&mut stored.is_committed, true) {
+            return Ok(false);
+        }
+        self.counters.commit(&allowance.reserved, actual);
+        Ok(true)
+    }
+}
+
+impl ReadCounter for MemoryLedger {
+    async fn counter(&self, counter: &str) -> Result<CounterState, Fault> {
+        self.fault()?;
+        Ok(self.counters.get(counter))
+    }
+}
+
+impl SetLimit for MemoryLedger {
+    async fn set_limit(&self, limit: &Limit) -> Result<(), Fault> {
+        self.fault()?;
+        self.counters.set_limit(limit);
+        Ok(())
+    }
+}
+
+impl MoveMoney for MemoryLedger {
+    async fn move_money(&self, limit: &Limit, shard: u8, moved: &Move) -> Result<bool, Fault> {
+        self.fault()?;
+        Ok(self.counters.apply(limit, shard, moved))
     }
 }
 

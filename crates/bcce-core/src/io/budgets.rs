@@ -2,8 +2,12 @@
 
 use rust_decimal::Decimal;
 
-use crate::base::error::Fault;
-use crate::ports::BudgetLedger;
+use crate::base::error::{ErrorName, Fault};
+use crate::base::figures::{count, dollars};
+use crate::base::target::Target;
+use crate::batch::packed::Allowance;
+use crate::config::budgets::{AppliedBudget, Unit, Window};
+use crate::ports::{AllowanceLedger, BudgetLedger, Counters, PartOf};
 use crate::run::budgets::{CounterState, Limit, Move, Reserved, Root, Shard};
 use crate::run::call_log::LoggedCall;
 use crate::run::ids::{RunRef, StepRef};
@@ -36,6 +40,45 @@ pub struct Shortage {
     pub needed: Decimal,
 }
 
+impl Shortage {
+    /// Returns the error of a call for which `budget` has not enough left.
+    pub fn error(&self, budget: &AppliedBudget) -> Fault {
+        let Self { limit, spent, reserved, needed, .. } = self;
+        let amount = |amount: &Decimal| match budget.unit {
+            Unit::Usd => dollars(*amount),
+            Unit::Tokens => {
+                let tokens = u64::try_from(amount.trunc()).unwrap_or_default();
+                format!("{} tokens", count(tokens))
+            }
+        };
+        let of =
+            if budget.value.is_empty() { String::new() } else { format!(" of {}", budget.value) };
+        let window = match budget.window {
+            Window::Day => " for this day (UTC)",
+            Window::Month => " for this month (UTC)",
+            Window::Total => "",
+        };
+        let message = format!(
+            "budgets.{}: the call may cost {}; of the {}{of}{window}, {} are spent and {} are reserved by calls under \
+             way",
+            budget.name,
+            amount(needed),
+            amount(limit),
+            amount(spent),
+            amount(reserved),
+        );
+        Fault::new(ErrorName::BudgetExceeded, message)
+    }
+}
+
+/// Returns the error of a call whose target has no price, although `budget` needs one.
+pub fn without_price(budget: &str, target: &Target) -> Fault {
+    let message = format!(
+        "budgets.{budget}: prices.yaml has no price for a call of {target} today, and this budget needs one"
+    );
+    Fault::new(ErrorName::BudgetExceeded, message)
+}
+
 /// Reserves the amounts of `call`, each from the counter of the limit at the same position.
 ///
 /// # Errors
@@ -47,14 +90,43 @@ pub async fn reserve(
     call: &LoggedCall,
     limits: &[Limit],
 ) -> Result<Reservation, Fault> {
+    reserve_by(ledger, &call.reserved, limits, async || {
+        ledger.reserve_call(run, step, call, limits).await
+    })
+    .await
+}
+
+/// Reserves the amounts of an allowance of a part, each from the counter of the limit at the same position.
+///
+/// # Errors
+/// See [`reserve`].
+pub async fn reserve_allowance(
+    ledger: &impl AllowanceLedger,
+    part: &PartOf,
+    allowance: &Allowance,
+    limits: &[Limit],
+) -> Result<Reservation, Fault> {
+    reserve_by(ledger, &allowance.reserved, limits, async || {
+        ledger.reserve_allowance(part, allowance, limits).await
+    })
+    .await
+}
+
+/// Reserves amounts by `make`, which returns the positions of those for which the shard has not enough.
+async fn reserve_by(
+    ledger: &impl Counters,
+    amounts: &[Reserved],
+    limits: &[Limit],
+    make: impl AsyncFn() -> Result<Vec<usize>, Fault>,
+) -> Result<Reservation, Fault> {
     for _ in 0..TRIES {
-        let short = ledger.reserve_call(run, step, call, limits).await?;
+        let short = make().await?;
         if short.is_empty() {
             return Ok(Reservation::Made);
         }
         let (mut busy, mut is_contended) = (None, false);
         for at in short {
-            let Reserved { shard, amount, .. } = call.reserved[at];
+            let Reserved { shard, amount, .. } = amounts[at];
             match refill(ledger, &limits[at], shard, amount).await? {
                 Refill::Done => {}
                 Refill::Contended => is_contended = true,
@@ -88,7 +160,7 @@ enum Refill {
 
 /// Makes sure that a shard has at least `amount` free under the current limit.
 async fn refill(
-    ledger: &impl BudgetLedger,
+    ledger: &impl Counters,
     limit: &Limit,
     shard: u8,
     amount: Decimal,
@@ -126,7 +198,7 @@ async fn refill(
 
 /// Gives back what shards have free from before the current limit. Returns whether there was such a shard.
 async fn renew(
-    ledger: &impl BudgetLedger,
+    ledger: &impl Counters,
     limit: &Limit,
     root: &Root,
     state: &CounterState,
@@ -144,7 +216,7 @@ async fn renew(
 
 /// Has other shards give back what is missing, if they have it free. Returns whether they do.
 async fn gather(
-    ledger: &impl BudgetLedger,
+    ledger: &impl Counters,
     limit: &Limit,
     shard: u8,
     missing: Decimal,

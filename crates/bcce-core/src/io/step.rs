@@ -22,7 +22,10 @@ use crate::base::error::Fault;
 use crate::base::target::Target;
 use crate::call::answer::Answer;
 use crate::call::attempt::Attempt;
+use crate::call::model::Repair;
+use crate::call::parameters::Parameters;
 use crate::call::request_building;
+use crate::document::prompt::Prompt;
 use crate::io::shared_breakers::SharedBreakers;
 use crate::ports::{CallModel, Clock};
 use crate::run::plan::worst::CallBytes;
@@ -61,8 +64,8 @@ pub trait Admission {
         size: CallSize,
     ) -> Result<Admitted, Fault>;
 
-    /// Takes back a call that was admitted and then not made.
-    fn not_made(&self, _work: &StepWork<'_>) {}
+    /// Takes back a call to `target` that was admitted and then not made.
+    fn not_made(&self, _work: &StepWork<'_>, _target: &Target) {}
 
     /// Takes the end of a call. Returns whether the breaker of its target hears of it. The breaker hears of the probe
     /// that the step was elected for in any case, because all other steps wait for its outcome.
@@ -75,6 +78,21 @@ pub struct CallSize {
     pub bytes: CallBytes,
     /// The longest answer, in tokens.
     pub max_tokens: u64,
+}
+
+impl CallSize {
+    /// Returns the size of a call with this prompt.
+    pub fn of(prompt: &Prompt, parameters: &Parameters<'_>, repair: Option<Repair<'_>>) -> Self {
+        let Prompt { system, data_rule, user } = prompt;
+        let bytes = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let schema = parameters.schema.as_ref().map_or(0, |schema| schema.to_string().len());
+        let repair = repair.map_or(0, |repair| repair.answer.len() + repair.fault.len());
+        let bytes = CallBytes {
+            prompt: (user.len() + bytes(data_rule) + schema + repair) as u64,
+            system: bytes(system) as u64,
+        };
+        Self { bytes, max_tokens: parameters.max_tokens.into() }
+    }
 }
 
 /// The answer to a call that wants to be made.

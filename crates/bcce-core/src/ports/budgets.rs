@@ -3,6 +3,8 @@
 use rust_decimal::Decimal;
 
 use crate::base::error::Fault;
+use crate::batch::packed::Allowance;
+use crate::ports::PartOf;
 use crate::run::budgets::{CounterState, Limit, Move};
 use crate::run::call_log::LoggedCall;
 use crate::run::ids::{RunRef, StepRef};
@@ -47,7 +49,39 @@ pub trait MoveMoney {
     async fn move_money(&self, limit: &Limit, shard: u8, moved: &Move) -> Result<bool, Fault>;
 }
 
-/// The part of the ledger that reservations need.
-pub trait BudgetLedger: ReserveCall + CommitCall + ReadCounter + SetLimit + MoveMoney {}
+pub trait ReserveAllowance {
+    /// Moves the amounts of an allowance from free to reserved and records it under its part, in one transaction. See
+    /// [`ReserveCall::reserve_call`].
+    async fn reserve_allowance(
+        &self,
+        part: &PartOf,
+        allowance: &Allowance,
+        limits: &[Limit],
+    ) -> Result<Vec<usize>, Fault>;
+}
 
-impl<L> BudgetLedger for L where L: ReserveCall + CommitCall + ReadCounter + SetLimit + MoveMoney {}
+pub trait CommitAllowance {
+    /// Moves the amounts of an allowance from reserved to spent, or to free as far as they are more than `actual`. Safe
+    /// to repeat. See [`CommitCall::commit_call`].
+    async fn commit_allowance(
+        &self,
+        part: &PartOf,
+        allowance: &Allowance,
+        actual: &[Decimal],
+    ) -> Result<bool, Fault>;
+}
+
+/// Counters of budgets, as every reservation needs them.
+pub trait Counters: ReadCounter + SetLimit + MoveMoney {}
+
+impl<L> Counters for L where L: ReadCounter + SetLimit + MoveMoney {}
+
+/// The part of the ledger that reservations of calls need.
+pub trait BudgetLedger: ReserveCall + CommitCall + Counters {}
+
+impl<L> BudgetLedger for L where L: ReserveCall + CommitCall + Counters {}
+
+/// The part of the ledger that reservations of parts need.
+pub trait AllowanceLedger: ReserveAllowance + CommitAllowance + Counters {}
+
+impl<L> AllowanceLedger for L where L: ReserveAllowance + CommitAllowance + Counters {}

@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 
 use crate::base::error::Fault;
-use crate::batch::packed::{PackedPlace, PartProgress, StartedCall};
+use crate::batch::packed::{PackedPlace, PartCalls, PartProgress, StartedCall};
 use crate::ledger::CountedPart;
 use crate::ports::Closed;
 use crate::run::ids::ItemOf;
@@ -69,9 +69,9 @@ pub trait LogCalls {
     ) -> Result<(), Fault>;
 }
 
-pub trait ReadStartedCalls {
-    /// Reads all calls that the owners of a part have started, in no particular order.
-    async fn started_calls(&self, part: &PartOf) -> Result<Vec<StartedCall>, Fault>;
+pub trait ReadPartCalls {
+    /// Reads all calls that the owners of a part have started, and the allowances that they have reserved.
+    async fn part_calls(&self, part: &PartOf) -> Result<PartCalls, Fault>;
 }
 
 pub trait PlaceRuns {

@@ -268,11 +268,16 @@ pub fn spent(reserved: &[Reserved], usd: Option<Decimal>, usage: Option<&Usage>)
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use time::macros::datetime;
 
     use super::*;
     use crate::config::budgets::{Scope, Window};
+
+    /// Returns an amount in USD that is reserved from a counter.
+    pub fn reserved(counter: &str, amount: Decimal) -> Reserved {
+        Reserved { counter: counter.into(), shard: 0, revision: 1, unit: Unit::Usd, amount }
+    }
 
     fn limit(unit: Unit, limit: u32) -> Limit {
         Limit {

@@ -11,8 +11,10 @@ use bcce_core::batch::packed::{PackedRun, REQUEST, RunState, StartedCall};
 use bcce_core::batch::reference::{BatchRef, Place};
 use bcce_core::batch::{Entry, Item, Mode, StoredBatch};
 use bcce_core::io::objects;
-use bcce_core::io::packed::{OwnedPart, SegmentBuffer, Segments};
-use bcce_core::ports::{Clock, GetObject, ListObjects, PutOnce, ReadStartedCalls, TakePart};
+use bcce_core::io::packed::{OwnedPart, SegmentBuffer, Segments, commit_left};
+use bcce_core::ports::{
+    Clock, CommitAllowance, GetObject, ListObjects, PutOnce, ReadPartCalls, TakePart,
+};
 use bcce_core::run::artifact::StepArtifact;
 use bcce_core::run::ending::{Ending, ExecutionStatus};
 use bcce_core::run::ids::Run;
@@ -57,7 +59,7 @@ impl PartRuns {
     ) -> Result<Option<Self>, Fault>
     where
         S: GetObject + PutOnce + ListObjects,
-        L: TakePart + ReadStartedCalls,
+        L: TakePart + ReadPartCalls + CommitAllowance,
         C: Clock,
     {
         let (batch, part) = (&request.batch.reference, request.part.part);
@@ -69,8 +71,9 @@ impl PartRuns {
         segments.read(store, |run| runs.add(run)).await?;
         runs.segments = segments.count() as u64;
         if !owned.is_first {
-            let calls = ledger.started_calls(&owned.part).await?;
-            runs.close(ports, request, opened, calls, segments.next()).await?;
+            let calls = ledger.part_calls(&owned.part).await?;
+            commit_left(store, ledger, &owned.part, &segments, &calls).await?;
+            runs.close(ports, request, opened, calls.started, segments.next()).await?;
         }
         Ok(Some(runs))
     }

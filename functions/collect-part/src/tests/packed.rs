@@ -229,7 +229,7 @@ fn calls_that_no_segment_has_are_lost_and_counted_as_unknown() {
     let started_at = datetime!(2026-11-01 12:00:30 UTC);
     let target = attempt().target;
     let call = LoggedCall::new(started_at, target);
-    let started = StartedCall { n: 2, step: "answer".into(), call };
+    let started = StartedCall { n: 2, step: "answer".into(), allowance: None, call };
     now(ports.ledger.log_calls(&part_of(), "f", 1, &[started])).unwrap();
     segment(&ports, 1, [answered(1)]);
     assert_eq!(ask(&ports, &batch()), Ok(0));

@@ -17,7 +17,7 @@ fn paid_from(limit: &str, unit: &str, reports: Vec<CallReport>) -> (Fakes, Reque
 }
 
 fn counter(ports: &Fakes) -> CounterState {
-    let counters = ports.caller.health.ledger().counters.borrow();
+    let counters = ports.caller.health.ledger().counters.all();
     let found = counters.iter().find(|(name, _)| name.starts_with("day:tenant:"));
     found.map(|(_, state)| state.clone()).unwrap_or_default()
 }
@@ -102,13 +102,13 @@ async fn a_call_waits_for_what_a_call_under_way_gives_back() {
     let root = Root { limit: all, revision: 1, leased: all };
     let state = CounterState { root: Some(root), shards: [(0, shard)].into() };
     let ledger = ports.caller.health.ledger();
-    ledger.counters.borrow_mut().insert(counter.clone(), state);
+    ledger.counters.change(&counter, |known| *known = state);
     let other =
         Reserved { counter: counter.clone(), shard: 0, revision: 1, unit: Unit::Usd, amount: all };
     let ends = async {
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert!(regions(&ports).is_empty(), "the call waits");
-        ledger.counters.borrow_mut().get_mut(&counter).unwrap().commit(&other, Decimal::new(1, 3));
+        ledger.counters.commit(&[other], &[Decimal::new(1, 3)]);
     };
     let (answered, ()) = futures::future::join(handle(&ports, request, AMPLE), ends).await;
     assert_eq!(answered, Ok(ANSWERED));

@@ -4,7 +4,7 @@ use bcce_core::batch::BatchRef;
 use bcce_core::ledger::usage::usage_pk;
 use bcce_core::ledger::{
     batch_pk, budget_pk, budget_shard_pk, cache_pk, calls_pk, counted_pk, counters_pk, packed_pk,
-    progress_pk, run_piece_key, run_pk, slots_pk, target_pk,
+    part_calls_pk, progress_pk, run_piece_key, run_pk, slots_pk, target_pk,
 };
 use bcce_core::run::ids::{ItemOf, RunRef};
 use bcce_core::run::slots::Lane;
@@ -137,6 +137,7 @@ pub fn of_ledger(kind: &str) -> (String, &'static [&'static str]) {
     match kind {
         "run record" => (run_pk("explain-1"), &["pk", "sk", "status"]),
         "calls" => (calls_pk("explain-1", 1), &["pk", "sk", "logged_calls"]),
+        "committed allowance" => (part_calls_pk(&batch, 1), &["pk", "sk", "committed_amounts"]),
         "committed calls" => (calls_pk("explain-1", 1), &["pk", "sk", "committed_calls"]),
         "counter of a budget" => (budget_pk("day##2026-11-29"), &["pk", "sk", "limit", "revision"]),
         "spending of a budget" => (

@@ -138,25 +138,37 @@ pub const ITEMS: &[Item] = &[
     Item {
         kind: "calls",
         put: &["Invoke", "RunPart"],
-        update: &["Invoke"],
-        read: &["CollectPart", "PersistArtifact", "RunPart"],
+        update: &["Invoke", "RenderPart", "RunPart"],
+        read: &["CollectPart", "PersistArtifact", "RenderPart", "RunPart", "TakePart"],
         ..NOBODY
     },
     Item {
         kind: "committed calls",
         put: &["Invoke", "RunPart"],
-        update: &["Invoke", "PersistArtifact"],
-        read: &["CollectPart", "PersistArtifact", "RunPart"],
+        update: &["Invoke", "PersistArtifact", "RenderPart", "RunPart"],
+        read: &["CollectPart", "PersistArtifact", "RenderPart", "RunPart", "TakePart"],
         ..NOBODY
     },
-    Item { kind: "counter of a budget", update: &["Invoke"], read: &["Invoke"], ..NOBODY },
+    Item {
+        kind: "committed allowance",
+        put: &["Invoke", "RunPart"],
+        update: &["CollectPart", "Invoke", "RenderPart", "RunPart", "TakePart"],
+        read: &["CollectPart", "PersistArtifact", "RenderPart", "RunPart", "TakePart"],
+        ..NOBODY
+    },
+    Item {
+        kind: "counter of a budget",
+        update: &["Invoke", "RenderPart", "RunPart"],
+        read: &["Invoke", "RenderPart", "RunPart"],
+        ..NOBODY
+    },
     Item {
         kind: "spending of a budget",
-        update: &["Invoke", "PersistArtifact"],
-        read: &["Invoke"],
+        update: &["CollectPart", "Invoke", "PersistArtifact", "RenderPart", "RunPart", "TakePart"],
+        read: &["Invoke", "RenderPart", "RunPart"],
         ..NOBODY
     },
-    Item { kind: "list of counters", update: &["Invoke"], ..NOBODY },
+    Item { kind: "list of counters", update: &["Invoke", "RenderPart", "RunPart"], ..NOBODY },
     Item { kind: "batch record", put: &["OpenBatch"], update: &["CloseBatch"], ..NOBODY },
     Item {
         kind: "progress",

@@ -38,18 +38,7 @@ impl ReserveCall for BudgetTable {
             ]
             .into(),
         };
-        let amounts = call.reserved.iter().zip(limits).map(|(reserved, limit)| {
-            change(
-                budget_shard_pk(&reserved.counter, reserved.shard),
-                "ADD #free :minus, #reserved :amount",
-                Some("#free >= :amount AND #revision >= :revision"),
-                [
-                    ("amount", number(reserved.amount)),
-                    ("minus", number(-reserved.amount)),
-                    ("revision", number(limit.revision)),
-                ],
-            )
-        });
+        let amounts = call.reserved.iter().zip(limits).map(reserve);
         let writes = amounts.chain([Write::Change(log)]).collect();
         self.write("dynamodb:TransactWriteItems budget", writes, &run.run_id).await
     }
@@ -63,19 +52,34 @@ impl CommitCall for BudgetTable {
         call: &LoggedCall,
         actual: &[Decimal],
     ) -> Result<bool, Fault> {
+        let committed = committed(run, step, call);
+        self.commit(committed, &call.reserved, actual, &run.run_id).await
+    }
+}
+
+impl BudgetTable {
+    /// Commits amounts together with `committed`, a write whose condition holds once. `seed` varies the pauses between
+    /// tries. Returns `false` if the condition did not hold.
+    pub(super) async fn commit(
+        &self,
+        committed: Write,
+        reserved: &[Reserved],
+        actual: &[Decimal],
+        seed: &str,
+    ) -> Result<bool, Fault> {
         let what = "dynamodb:TransactWriteItems commit";
         let mut changed = BTreeSet::new();
         // Each try finds the shards whose limit has changed, and there are no more of them than amounts.
-        for _ in 0..=call.reserved.len() {
-            let mut writes = vec![committed(run, step, call)];
+        for _ in 0..=reserved.len() {
+            let mut writes = vec![committed.clone()];
             // The position of the amount to which each write belongs.
             let mut places = vec![None];
-            for (place, (reserved, actual)) in call.reserved.iter().zip(actual).enumerate() {
+            for (place, (reserved, actual)) in reserved.iter().zip(actual).enumerate() {
                 let of_amount = spend(reserved, actual, changed.contains(&place));
                 places.extend(of_amount.iter().map(|_| Some(place)));
                 writes.extend(of_amount);
             }
-            let refused = self.write(what, writes, &run.run_id).await?;
+            let refused = self.write(what, writes, seed).await?;
             let places: Vec<_> = refused.iter().map(|at| places[*at]).collect();
             if places.contains(&None) {
                 return Ok(false);
@@ -87,6 +91,20 @@ impl CommitCall for BudgetTable {
         }
         Err(Fault::internal(format!("{what}: the limits of the budgets are not known")))
     }
+}
+
+/// Returns the write that moves an amount from free to reserved, if the shard has it free under a limit at least as new.
+pub(super) fn reserve((reserved, limit): (&Reserved, &Limit)) -> Write {
+    change(
+        budget_shard_pk(&reserved.counter, reserved.shard),
+        "ADD #free :minus, #reserved :amount",
+        Some("#free >= :amount AND #revision >= :revision"),
+        [
+            ("amount", number(reserved.amount)),
+            ("minus", number(-reserved.amount)),
+            ("revision", number(limit.revision)),
+        ],
+    )
 }
 
 /// Returns the write that records in the call log that a call is committed.

@@ -11,6 +11,9 @@ pub struct StartedCall {
     /// The number of the item in the batch.
     pub n: u64,
     pub step: String,
+    /// The allowance from which the call has taken what it has reserved. `None` if no budget pays it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowance: Option<String>,
     #[serde(flatten)]
     pub call: LoggedCall,
 }

@@ -79,8 +79,8 @@ pub struct OpenStep {
 }
 
 impl OpenStep {
-    fn failure(&self, run: &Run, error: Fault) -> StepFailure {
-        let record = StepRecord {
+    fn record(&self, run: &Run) -> StepRecord {
+        StepRecord {
             version: 1,
             run_id: run.run_id.clone(),
             attempt_no: run.attempt_no,
@@ -89,8 +89,11 @@ impl OpenStep {
             decisions: self.decisions.clone(),
             totals: Totals::of(&self.attempts),
             attempts: self.attempts.clone(),
-        };
-        StepFailure { record, status: StepStatus::Failed, error }
+        }
+    }
+
+    fn failure(&self, run: &Run, error: Fault) -> StepFailure {
+        StepFailure { record: self.record(run), status: StepStatus::Failed, error }
     }
 }
 
@@ -190,6 +193,21 @@ impl PackedRun {
         let Some(name) = self.objects.keys().find(is_record) else { return Ok(None) };
         let body = self.object(name).unwrap_or_default();
         Ok(Some(parse::<StepFailure>(name, body)?.error))
+    }
+
+    /// Returns the records of all steps for which calls were made.
+    ///
+    /// # Errors
+    /// Returns `Bcce.Internal` if an object is not what this version writes.
+    pub fn records(&self) -> Result<Vec<StepRecord>, Fault> {
+        let is_record = |name: &str| [ANSWER, FAILURE].iter().any(|end| name.ends_with(end));
+        let records = self.objects.iter().filter(|(name, _)| is_record(name));
+        let records = records.map(|(name, body)| parse(name, body.get().as_bytes()));
+        let mut records = records.collect::<Result<Vec<StepRecord>, _>>()?;
+        if let RunState::UnderWay(open) = &self.state {
+            records.extend(open.iter().map(|step| step.record(&self.run)));
+        }
+        Ok(records)
     }
 
     /// Ends a run that is not over. The attempts of its open steps become failures, since they are paid.

@@ -176,6 +176,20 @@ impl Plan {
         let tokens = used.prompt_tokens() + used.output_tokens;
         Most { usd: row.map(|row| row.cost(&used)), tokens }
     }
+
+    /// Returns the most that the same call may cost as a record of a bulk job, which uses no prompt cache.
+    pub fn most_of_record(
+        &self,
+        target: &Target,
+        at: OffsetDateTime,
+        bytes: CallBytes,
+        max_tokens: u64,
+    ) -> Most {
+        let [used, _] = sizes::Call::of_bytes(bytes, None).usages(max_tokens, u64::MAX);
+        let row = self.price(&target.model_id, at);
+        let tokens = used.prompt_tokens() + used.output_tokens;
+        Most { usd: row.map(|row| row.batch_cost(&used)), tokens }
+    }
 }
 
 /// Returns the price rows that can apply to a call on or after `date`, the day on which the prices were checked.

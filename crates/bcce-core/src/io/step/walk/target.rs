@@ -7,9 +7,7 @@ use crate::call::attempt::{AttemptKind, Cause};
 use crate::call::model::{ModelAnswer, Repair};
 use crate::call::parameters::Parameters;
 use crate::call::request_building;
-use crate::document::prompt::Prompt;
 use crate::ports::{CallModel, Clock};
-use crate::run::plan::worst::CallBytes;
 
 use super::super::call::{Call, CallOutcome};
 use super::super::reports::{FinishedCall, TakeReports};
@@ -125,7 +123,7 @@ where
         let grammar = parameters.schema.as_ref().map(|schema| grammars::key(schema, target));
         let is_compiled = self.is_compiled(grammar.as_ref()).await;
         let work = &self.work;
-        let size = size(&prompt, parameters, repair);
+        let size = CallSize::of(&prompt, parameters, repair);
         let started_at = match self.admission.admit(work, target, size).await? {
             Admitted::At(started_at) => started_at,
             Admitted::NotNow => return Ok(CallOutcome::NotMade),
@@ -134,7 +132,7 @@ where
         // The admission may have waited before the call and while it was recorded.
         let now = self.caller.clock.now().max(started_at);
         let Some(time) = work.time_at(now) else {
-            self.admission.not_made(work);
+            self.admission.not_made(work, target);
             return Ok(CallOutcome::NotMade);
         };
         let call = Call { work, prompt: &prompt, parameters, target, is_compiled, time, repair };
@@ -176,16 +174,4 @@ where
             attempt.mark_invalid(fault);
         }
     }
-}
-
-fn size(prompt: &Prompt, parameters: &Parameters<'_>, repair: Option<Repair<'_>>) -> CallSize {
-    let Prompt { system, data_rule, user } = prompt;
-    let bytes = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-    let schema = parameters.schema.as_ref().map_or(0, |schema| schema.to_string().len());
-    let repair = repair.map_or(0, |repair| repair.answer.len() + repair.fault.len());
-    let bytes = CallBytes {
-        prompt: (user.len() + bytes(data_rule) + schema + repair) as u64,
-        system: bytes(system) as u64,
-    };
-    CallSize { bytes, max_tokens: parameters.max_tokens.into() }
 }
