@@ -54,9 +54,10 @@ impl Fixture {
 async fn call() -> (Decimal, Decimal) {
     let fixture = paid_from(Decimal::from(1_000), "total", 1);
     fixture.run().await.unwrap();
+    let cost = fixture.cost().await;
     let calls = fixture.ports.ledger.calls.borrow();
-    let call = calls.values().flat_map(BTreeMap::values).flatten().next().unwrap().clone();
-    (call.call.reserved[0].amount, fixture.cost().await)
+    let call = calls.values().flat_map(BTreeMap::values).flatten().next().unwrap();
+    (call.call.reserved[0].amount, cost)
 }
 
 #[tokio::test]
@@ -146,9 +147,8 @@ async fn an_allowance_of_an_owner_that_was_killed_is_committed_with_its_lost_cal
     let (spent, reserved) = fixture.sums();
     assert!(spent.is_zero() && reserved >= most * Decimal::from(4), "{reserved}");
     fixture.model.is_silent.set(false);
-    let mut parts = fixture.ports.ledger.parts.borrow_mut();
-    parts.get_mut(&fixture.part()).unwrap().until = OffsetDateTime::UNIX_EPOCH;
-    drop(parts);
+    fixture.ports.ledger.parts.borrow_mut().get_mut(&fixture.part()).unwrap().until =
+        OffsetDateTime::UNIX_EPOCH;
     assert_eq!(fixture.run().await, Ok(OVER));
     assert_eq!(fixture.sums(), ((most + cost) * Decimal::from(4), Decimal::ZERO));
 }
