@@ -1,3 +1,5 @@
+mod responses; // steps that the response cache answers
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 

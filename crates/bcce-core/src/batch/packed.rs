@@ -2,6 +2,7 @@
 //! segments, and one signature over the root of a digest tree covers the manifests of all of them.
 
 mod calls; // the record of calls that were started
+mod find; // one object of a segment
 mod manifest; // the sealed record of a part
 pub mod metrics; // the metrics of a part
 mod pace; // how many calls of a target are under way at a time
@@ -10,6 +11,7 @@ mod segment; // what is stored of a run, as a line of a segment
 pub mod tree; // the digest tree over the manifests of a part
 
 pub use calls::StartedCall;
+pub use find::find_object;
 pub use manifest::{PartManifest, PartOutcome};
 pub use pace::{Pace, Wait};
 pub use progress::PartProgress;

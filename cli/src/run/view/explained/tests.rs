@@ -125,6 +125,7 @@ fn step_record(item: Option<u32>, attempts: Vec<Attempt>) -> StepRecord {
         decisions: vec![],
         totals: Totals::of(&attempts),
         attempts,
+        cached_from: None,
     }
 }
 

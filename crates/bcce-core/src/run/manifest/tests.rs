@@ -36,6 +36,7 @@ fn step_record(step: &str, attempt_no: u32) -> StepRecord {
         item: None,
         decisions: vec![],
         attempts,
+        cached_from: None,
         totals,
     }
 }
