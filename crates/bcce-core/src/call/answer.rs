@@ -117,7 +117,7 @@ pub struct Answer {
     /// The digest of the step's prompt as lower-case hex.
     pub prompt_sha256: String,
     /// The first answer to the same call, if it comes from the response cache. No call was made then.
-    pub cached_from: Option<CachedFrom>,
+    pub cached_from: Option<Box<CachedFrom>>,
 }
 
 /// Checks the answer of a call. The inner error describes an invalid answer; it becomes the message of

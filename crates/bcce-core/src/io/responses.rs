@@ -189,6 +189,6 @@ fn cached(first: StepArtifact, from: CachedFrom) -> Answer {
         truncated: first.truncated,
         stop_reason: first.stop_reason,
         prompt_sha256: first.prompt_sha256,
-        cached_from: Some(from),
+        cached_from: Some(Box::new(from)),
     }
 }

@@ -26,15 +26,11 @@ impl DecidedStep<'_> {
     /// Returns the artifact of a step that is answered.
     pub fn artifact(&self, attempts: Vec<Attempt>, answer: Answer) -> StepArtifact {
         let mut record = self.record(attempts);
-        if let Some(from) = &answer.cached_from {
-            record
-                .decisions
-                .last_mut()
-                .into_iter()
-                .for_each(|last| last.because.push(from.describe()));
+        if let (Some(from), Some(last)) = (&answer.cached_from, record.decisions.last_mut()) {
+            last.because.push(from.describe());
         }
         StepArtifact {
-            record: StepRecord { cached_from: answer.cached_from, ..record },
+            record: StepRecord { cached_from: answer.cached_from.map(|from| *from), ..record },
             output: answer.output,
             truncated: answer.truncated,
             stop_reason: answer.stop_reason,
