@@ -202,6 +202,19 @@ mod tests {
         assert_eq!(nothing.cost_most_usd, usd(most));
     }
 
+    #[test]
+    fn a_step_that_uses_the_response_cache_may_cost_nothing() {
+        let of = |yaml: &str| {
+            let request = json!({ "workflow": "one", "inputs": {} });
+            of(yaml, request, Policy::default()).unwrap().estimate(NOW)
+        };
+        let yaml = "version: 1\nname: one\nsteps:\n- { id: a, model: haiku, prompt: Say yes and no., response_cache: 7d }\n";
+        let (cached, called) = (of(yaml), of(&yaml.replace(", response_cache: 7d", "")));
+        assert_eq!((cached.cost_least_usd, cached.input_tokens_least), (Decimal::ZERO, 0));
+        assert!(called.cost_least_usd > Decimal::ZERO);
+        assert_eq!((cached.calls, cached.cost_most_usd), (1, called.cost_most_usd));
+    }
+
     /// The prompt of step `b` has 1,000 tokens in addition to the answer of step `a`.
     const LONG: &str = "version: 1\nname: two\nsteps:\n- { id: a, model: haiku, prompt: x, max_tokens: 600 }\n- { id: b, model: haiku, prompt: z, system: \"SYSTEM\", cache: 5m, needs: [a], max_tokens: 10 }\n";
 
