@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use bcce_core::base::error::Fault;
+use bcce_core::call::response_cache::CachedFrom;
 use bcce_core::failover::route::Route;
 use bcce_core::ledger::RunRecord;
 use bcce_core::run::plan::Plan;
@@ -117,6 +118,9 @@ struct Step<'a> {
     error: Option<&'a Fault>,
     /// The run attempt that paid for it.
     attempt_no: Option<u32>,
+    /// The first answer to the same call, if the response cache answered the step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cached_from: Option<&'a CachedFrom>,
     events: Vec<Timed<'a>>,
     sums: Sums,
 }
@@ -169,6 +173,7 @@ fn step<'a>(execution: &'a Execution<'a>) -> Step<'a> {
         status: execution.state.as_str(),
         error: execution.error,
         attempt_no: execution.record.map(|step_record| step_record.attempt_no),
+        cached_from: execution.record.and_then(|step_record| step_record.cached_from.as_ref()),
         events: execution.events().into_iter().map(timed).collect(),
         sums: execution.sums(),
     }

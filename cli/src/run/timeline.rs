@@ -144,6 +144,11 @@ impl<'a> Execution<'a> {
         Some((events.first()?.at(), end))
     }
 
+    /// Returns true if the response cache answered the step execution.
+    pub fn is_cached(&self) -> bool {
+        self.record.is_some_and(|step_record| step_record.cached_from.is_some())
+    }
+
     /// Returns true if the step execution waited, failed or needed more than one call.
     pub fn is_eventful(&self) -> bool {
         let waited = |step_record: &StepRecord| waits(step_record).next().is_some();

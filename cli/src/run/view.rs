@@ -140,7 +140,8 @@ fn cells(step: &StepView<'_>, wave: String, since: OffsetDateTime, moment: Momen
         1 => step.id.to_owned(),
         planned => format!("{} {}/{planned}", step.id, step.answers.len()),
     };
-    let [tokens_in, tokens_out, cost] = spent(&attempts);
+    let is_cached = step.answers.iter().any(|answer| answer.cached_from.is_some());
+    let [tokens_in, tokens_out, cost] = spent(&attempts, is_cached);
     vec![
         span(ink, format!("{wave:>2} {mark}")),
         span(if step.state == StepState::Waiting { Ink::Dim } else { Ink::Plain }, name),
@@ -160,9 +161,10 @@ fn last_answered<'a>(attempts: &[&'a Attempt]) -> Option<&'a Attempt> {
     answered.or(attempts.last()).copied()
 }
 
-/// Returns the tokens in, the tokens out and the cost. `+?` marks a sum of which a part is unknown.
-fn spent(attempts: &[&Attempt]) -> [Option<String>; 3] {
-    if attempts.is_empty() {
+/// Returns the tokens in, the tokens out and the cost. `+?` marks a sum of which a part is unknown. `is_cached` is true
+/// if the response cache gave an answer, which costs nothing.
+fn spent(attempts: &[&Attempt], is_cached: bool) -> [Option<String>; 3] {
+    if attempts.is_empty() && !is_cached {
         return [None, None, None];
     }
     let totals = Totals::of(attempts.iter().copied());
@@ -222,6 +224,7 @@ fn below(step: &StepView<'_>, detail: Detail) -> Vec<Line> {
     }
     lines.extend(failed.into_iter().skip(hidden).map(|attempt| failure(attempt, detail.messages)));
     lines.extend(cut(step).map(|cut| vec![span(Ink::Yellow, format!("     {cut}"))]));
+    lines.extend(cached(step).map(|cached| vec![span(Ink::Dim, format!("     {cached}"))]));
     if let Some(error) = step.error.filter(
         |_| matches!(step.state, StepState::Ended(status) if status != StepStatus::Succeeded),
     ) {
@@ -236,6 +239,19 @@ pub fn cut(step: &StepView<'_>) -> Option<String> {
         (0, _) => None,
         (_, 1) => Some("the answer was cut by max_tokens".to_owned()),
         (cut, planned) => Some(format!("{cut} of {planned} answers were cut by max_tokens")),
+    }
+}
+
+/// Describes the answers of a step that the response cache gave.
+pub fn cached(step: &StepView<'_>) -> Option<String> {
+    let from: Vec<_> =
+        step.answers.iter().filter_map(|answer| answer.cached_from.as_ref()).collect();
+    match (from.as_slice(), step.planned) {
+        ([], _) => None,
+        ([from], 1) => Some(format!("answered from the response cache, by run {}", from.run_id)),
+        (from, planned) => {
+            Some(format!("{} of {planned} answers came from the response cache", from.len()))
+        }
     }
 }
 

@@ -1,8 +1,9 @@
-//! Reads and writes the ledger's items about targets and calls: breakers, latencies, warm prompt caches and the call
-//! log. [`bcce_core::ledger`] describes their keys. The time limits are short, because the callers decide without this
+//! Reads and writes the ledger's items about targets and calls: breakers, latencies, warm prompt caches, the response
+//! cache and the call log. [`bcce_core::ledger`] describes their keys. The time limits are short, because the callers decide without this
 //! data rather than wait for it.
 
 mod budgets; // counters of budgets
+mod responses; // the response cache
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -41,7 +42,7 @@ const BREAKER_LASTS: Duration = Duration::from_secs(86_400);
 /// The lifetime of the latencies of one time slot.
 const LATENCY_LASTS: Duration = Duration::from_secs(3_600);
 
-/// The ledger's table, for breakers, latencies, warm prompt caches and new entries of the call log.
+/// The ledger's table, for breakers, latencies, warm prompt caches, the response cache and new entries of the call log.
 pub struct HealthTable {
     client: Client,
     /// The client with the usual time limits, which only calls with a budget need.

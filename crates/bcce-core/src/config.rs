@@ -1,6 +1,7 @@
 //! The documents of a platform team: their format, the meaning of their values, and the checks within and across them.
 
 pub mod admission; // the checks of what a sender decides
+pub mod answer_age; // how long an answer may answer the same call again
 pub mod breakers; // settings of circuit breakers
 pub mod budgets; // how much may be spent, by whom, and in which time
 pub mod configuration; // the documents that a run of one workflow is planned from

@@ -3,6 +3,7 @@
 mod batches; // the ports of batches: objects that are replaced, and objects of other buckets
 mod budgets; // the counters of budgets
 mod parts; // the ledger's ports of packed batches
+mod responses; // the response cache
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -12,6 +13,7 @@ use time::OffsetDateTime;
 
 use crate::base::error::Fault;
 use crate::batch::bulk::{Job, JobStart, NewJob};
+use crate::call::response_cache::CachedResponse;
 use crate::failover::latency::Histogram;
 use crate::ports::{
     Clock, CommitCall, CountLatency, FindJob, GetObject, GetParameters, GetSealed, ListObjects,
@@ -177,6 +179,8 @@ pub struct MemoryHealth {
     pub latencies: RefCell<BTreeMap<String, Histogram>>,
     /// The targets that hold each cache, with the end of that time.
     pub caches: RefCell<BTreeMap<String, Vec<(String, OffsetDateTime)>>>,
+    /// The entries of the response cache.
+    pub responses: RefCell<BTreeMap<String, CachedResponse>>,
     /// The logged calls, in order.
     pub logged_calls: RefCell<Vec<LoggedStep>>,
 }

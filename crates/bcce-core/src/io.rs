@@ -8,6 +8,7 @@ pub mod objects; // objects that are read, parsed, or written once
 pub mod packed; // the runs of packed parts: planned, written to segments, and read from them
 pub mod previous_results; // the results of earlier batch attempts
 pub mod reader; // the configuration of a stack
+pub mod responses; // the response cache, as steps use it
 pub mod seal; // manifests, signed and stored with their signatures
 pub mod shared_breakers; // the breakers of the ledger, with a copy for when it is unreachable
 pub mod step; // the calls of a step

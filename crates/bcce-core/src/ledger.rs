@@ -20,6 +20,7 @@
 //! | breaker of a target | `target#<target key>` | `breaker` |
 //! | latencies of a target | `target#<target key>` | `latency#<slot of five minutes>` |
 //! | targets that cache a prompt | `cache#<digest of its step>` | `targets` |
+//! | entry of the response cache | `response#<key>` | `answer` |
 //! | root of a counter ([`crate::run::budgets`]) | `budget#<budget>#<value>#<window>` | `counter` |
 //! | shard of a counter | `budget#<budget>#<value>#<window>#<shard>` | `counter` |
 //! | counter of a budget in a window | `budgets#<budget>#<window>` | `<value>` |
@@ -282,6 +283,13 @@ pub fn cache_pk(cache: &str) -> String {
 }
 
 pub const CACHE_SK: &str = "targets";
+
+/// Returns the partition key of an entry of the response cache. `key` is returned by `call::response_cache`.
+pub fn response_pk(key: &str) -> String {
+    format!("response#{key}")
+}
+
+pub const RESPONSE_SK: &str = "answer";
 
 /// Returns the partition key of the root of a counter of a budget.
 pub fn budget_pk(counter: &str) -> String {

@@ -13,6 +13,7 @@ mod objects; // objects of the stack's bucket, and of any other
 mod parameters; // SSM parameters
 mod parts; // parts of packed batches in the ledger
 mod records; // records of runs and batches in the ledger
+mod responses; // the response cache in the ledger
 mod signing; // the signing key
 mod slots; // slots of tenants in the ledger
 mod targets; // breakers, latencies and caches of targets in the ledger
@@ -27,6 +28,7 @@ pub use objects::*;
 pub use parameters::*;
 pub use parts::*;
 pub use records::*;
+pub use responses::*;
 pub use signing::*;
 pub use slots::*;
 pub use targets::*;

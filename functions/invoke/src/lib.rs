@@ -19,12 +19,11 @@ use bcce_core::base::target::Target;
 use bcce_core::call::attempt::Attempt;
 use bcce_core::failover::decision::{Decision, Next};
 use bcce_core::io::objects::store_value_once;
+use bcce_core::io::responses::{ResponseKeys, execute_unless_cached};
 use bcce_core::io::shared_breakers::ledger_unreachable;
-use bcce_core::io::step::{
-    Caller, DecidedStep, Reports, StepWork, TakeReports, Walked, execute, short,
-};
+use bcce_core::io::step::{Caller, DecidedStep, Reports, StepWork, TakeReports, Walked, short};
 use bcce_core::ports::{BudgetLedger, CallModel, Clock, GetObject, LogCall, PutOnce};
-use bcce_core::run::artifact::StepStatus;
+use bcce_core::run::artifact::{StepArtifact, StepStatus};
 use bcce_core::run::ids::{Run, StepRef};
 use bcce_core::run::plan::Plan;
 use futures::future::join;
@@ -170,31 +169,49 @@ where
     if stored?.is_some() {
         return Ok(Response::Answered { status: StepStatus::Succeeded });
     }
-    let walked = match (&request.next, plan.transpose()?) {
+    let (walked, keys) = match (&request.next, plan.transpose()?) {
         (Next::Targets(targets), Some(plan)) => {
             walk(ports, reports, request, &plan, targets).await?
         }
         (Next::Stop(name), _) => {
             let attempts = request.attempts.clone();
             let error = request.decided().stopped(*name, &attempts);
-            Walked::Failed { attempts, error }
+            (Walked::Failed { attempts, error }, None)
         }
         _ => {
             let message = "received a wait decision; the state machine must handle waits";
             return Err(Fault::internal(message));
         }
     };
-    conclude(&ports.store, request, &key, walked).await
+    let (response, artifact) = conclude(&ports.store, request, &key, walked).await?;
+    if let (Some(keys), Some(artifact)) = (keys, artifact) {
+        enter(ports, reports, request, &keys, &artifact);
+    }
+    Ok(response)
 }
 
-/// Calls the targets of the router's list.
+/// Enters an answer that is stored in the response cache.
+fn enter<'a, S, M, C: Clock, L: TakeReports, F>(
+    ports: &'a Ports<S, M, C, L, F>,
+    reports: &Reports<'a>,
+    request: &Request,
+    keys: &ResponseKeys,
+    artifact: &StepArtifact,
+) {
+    let Caller { health, clock, .. } = &ports.caller;
+    if let Some(entry) = keys.entry(&request.run, artifact) {
+        reports.add(entry.enter(health.ledger(), None, clock.now()));
+    }
+}
+
+/// Calls the targets of the router's list, unless the step uses the response cache and that has its answer.
 async fn walk<'a, S, M, C, L, F>(
     ports: &'a Ports<S, M, C, L, F>,
     reports: &Reports<'a>,
     request: &Request,
     plan: &Plan,
     targets: &[Target],
-) -> Result<Walked, Fault>
+) -> Result<(Walked, Option<ResponseKeys>), Fault>
 where
     S: GetObject,
     M: CallModel,
@@ -214,25 +231,26 @@ where
         until: caller.clock.now() + request.remaining.saturating_sub(MARGIN),
         attempts: request.attempts.clone(),
     };
-    execute(caller, reports, &LogCalls::new(caller, reports), work, targets).await
+    let admission = LogCalls::new(caller, reports);
+    execute_unless_cached(caller, &ports.store, reports, &admission, work, targets).await
 }
 
-/// Stores the answer or the failure of a step that is over. The first writer wins.
+/// Stores the answer or the failure of a step that is over. The first writer wins. Returns the stored answer as well.
 async fn conclude(
     store: &(impl GetObject + PutOnce),
     request: &Request,
     key: &str,
     walked: Walked,
-) -> Result<Response, Fault> {
+) -> Result<(Response, Option<StepArtifact>), Fault> {
     let (run, step, decided) = (&request.run, &request.step, request.decided());
     match walked {
         Walked::Answered { attempts, answer } => {
             let artifact = decided.artifact(attempts, answer);
-            store_value_once(store, key, &run.run_id, artifact).await?;
-            Ok(Response::Answered { status: StepStatus::Succeeded })
+            let artifact = store_value_once(store, key, &run.run_id, artifact).await?;
+            Ok((Response::Answered { status: StepStatus::Succeeded }, Some(artifact)))
         }
         Walked::Exhausted { attempts } | Walked::Interrupted { attempts } => {
-            Ok(Response::Exhausted { attempts })
+            Ok((Response::Exhausted { attempts }, None))
         }
         Walked::Failed { attempts, error } => {
             let failure = decided.failure(attempts, error);
@@ -240,7 +258,7 @@ async fn conclude(
             let failure = store_value_once(store, &key, &run.run_id, failure).await?;
             let (run_id, step_id, error) = (&run.run_id, &step.step, failure.error.name.as_str());
             tracing::warn!(run_id, step_id, error, "the step failed: {}", failure.error.message);
-            Ok(Response::Failed { status: failure.status, error: short(failure.error) })
+            Ok((Response::Failed { status: failure.status, error: short(failure.error) }, None))
         }
     }
 }

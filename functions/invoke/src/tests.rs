@@ -1,5 +1,6 @@
 mod adapted; // targets that do not take what the step asks for
 mod budgets; // calls that budgets pay
+mod responses; // steps that the response cache answers
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

@@ -71,7 +71,9 @@ impl Found {
         };
         let answered = |step: &StepRef| {
             let answer = self.answers.iter().find(|answer| is(answer, step))?;
-            answer.attempts.last().map(Attempt::ended_at)
+            // A step that was answered from the response cache has no attempt.
+            let decided = answer.decisions.last().map(|decision| decision.at);
+            answer.attempts.last().map(Attempt::ended_at).or(decided)
         };
         // An invalid answer of a bulk job does not end the step, since the step then runs on demand.
         let is_of_job = |record: &StepRecord| {

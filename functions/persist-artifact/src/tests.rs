@@ -265,6 +265,27 @@ async fn a_call_that_may_still_be_answered_is_waited_for() {
     assert_eq!(notification.status, RunStatus::Succeeded);
 }
 
+/// The response cache has answered the step, so no call can be under way.
+#[tokio::test]
+async fn a_step_without_a_call_is_not_waited_for() {
+    let ports = ports();
+    let key = request().run.step_key("answer", None);
+    let mut answer = ports.store.json(&key);
+    let target = answer["attempts"][0]["target"].clone();
+    answer["attempts"] = json!([]);
+    answer["cost_usd"] = json!("0");
+    answer["cached_from"] = json!({
+        "key": "runs/default/r/steps/answer.answer.json", "sha256": "0", "run_id": "r",
+        "target": target, "stored_at": "2026-11-01T11:00:00Z",
+    });
+    ports.store.objects.borrow_mut().insert(key, answer.to_string().into_bytes());
+    let at = datetime!(2026-11-01 12:00:05 UTC);
+    let (_, notification) = seal(&ports, ended(at)).await.unwrap();
+    assert_eq!(notification.status, RunStatus::Succeeded);
+    let step = &manifest(&ports)["steps"][0];
+    assert_eq!((&step["cached"], &step["cost_usd"]), (&json!(1), &json!("0")));
+}
+
 /// The step then runs on demand, and its call may be under way.
 #[tokio::test]
 async fn an_invalid_answer_of_a_job_does_not_end_its_step() {

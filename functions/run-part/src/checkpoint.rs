@@ -8,6 +8,7 @@ use bcce_core::base::json::add_line;
 use bcce_core::batch::packed::PackedRun;
 use bcce_core::batch::reference::BatchRef;
 use bcce_core::io::packed::{SEGMENT_BYTES, SegmentWriter, lost};
+use bcce_core::io::responses::NewResponse;
 use bcce_core::ports::{Clock, GetObject, PutOnce};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
@@ -25,8 +26,8 @@ const TICK: Duration = Duration::from_millis(500);
 pub(crate) struct Segments<'a> {
     writer: SegmentWriter<'a>,
     waiting: RefCell<Waiting>,
-    /// The lines of a segment that could not be written.
-    unwritten: RefCell<Vec<u8>>,
+    /// The segment that could not be written.
+    unwritten: RefCell<Waiting>,
     is_due: Notify,
     is_closed: Cell<bool>,
 }
@@ -35,6 +36,8 @@ pub(crate) struct Segments<'a> {
 #[derive(Default)]
 struct Waiting {
     lines: Vec<u8>,
+    /// The answers among them that enter the response cache when they are stored.
+    responses: Vec<NewResponse>,
     runs: usize,
     since: Option<OffsetDateTime>,
 }
@@ -58,13 +61,19 @@ impl<'a> Segments<'a> {
         }
     }
 
-    /// Adds a run to the next segment.
+    /// Adds a run to the next segment, with its answers that enter the response cache.
     ///
     /// # Errors
     /// `Bcce.Internal`: the run cannot be written as JSON.
-    pub fn add(&self, run: &PackedRun, now: OffsetDateTime) -> Result<(), Fault> {
+    pub fn add(
+        &self,
+        run: &PackedRun,
+        responses: Vec<NewResponse>,
+        now: OffsetDateTime,
+    ) -> Result<(), Fault> {
         let mut waiting = self.waiting.borrow_mut();
         add_line(&mut waiting.lines, run)?;
+        waiting.responses.extend(responses);
         waiting.runs += 1;
         waiting.since.get_or_insert(now);
         if waiting.is_due(now) {
@@ -73,7 +82,8 @@ impl<'a> Segments<'a> {
         Ok(())
     }
 
-    /// Writes segments when they are due, and the last one after [`Segments::close`].
+    /// Writes segments when they are due, and the last one after [`Segments::close`]. Hands the key of each segment that
+    /// is stored to `stored`, with the answers in it that enter the response cache.
     ///
     /// # Errors
     /// `Bcce.Internal`: another invocation owns the part, or S3 failed several times in a row.
@@ -81,6 +91,7 @@ impl<'a> Segments<'a> {
         &self,
         store: &(impl GetObject + PutOnce),
         clock: &impl Clock,
+        stored: impl Fn(String, Vec<NewResponse>),
     ) -> Result<(), Fault> {
         let mut failed = 0;
         loop {
@@ -90,7 +101,7 @@ impl<'a> Segments<'a> {
             if !is_closed && failed == 0 && !self.waiting.borrow().is_due(clock.now()) {
                 continue;
             }
-            match self.flush(store).await {
+            match self.flush(store, &stored).await {
                 Ok(()) if is_closed && self.is_empty() => return Ok(()),
                 Ok(()) => failed = 0,
                 Err(fault) if failed >= TRIES || fault == lost() => return Err(fault),
@@ -107,20 +118,28 @@ impl<'a> Segments<'a> {
 
     /// Writes the runs that are not written yet as a segment. A segment that could not be written is tried again as it
     /// is, because the write may have succeeded without an answer.
-    async fn flush(&self, store: &(impl GetObject + PutOnce)) -> Result<(), Fault> {
+    async fn flush(
+        &self,
+        store: &(impl GetObject + PutOnce),
+        stored: impl Fn(String, Vec<NewResponse>),
+    ) -> Result<(), Fault> {
         let unwritten = self.unwritten.take();
-        let lines = if unwritten.is_empty() { self.waiting.take().lines } else { unwritten };
-        if lines.is_empty() {
+        let next = if unwritten.lines.is_empty() { self.waiting.take() } else { unwritten };
+        if next.lines.is_empty() {
             return Ok(());
         }
-        if let Err(fault) = self.writer.write(store, &lines).await {
-            self.unwritten.replace(lines);
+        let key = self.writer.next_key();
+        if let Err(fault) = self.writer.write(store, &next.lines).await {
+            self.unwritten.replace(next);
             return Err(fault);
+        }
+        if !next.responses.is_empty() {
+            stored(key, next.responses);
         }
         Ok(())
     }
 
     fn is_empty(&self) -> bool {
-        self.unwritten.borrow().is_empty() && self.waiting.borrow().lines.is_empty()
+        self.unwritten.borrow().lines.is_empty() && self.waiting.borrow().lines.is_empty()
     }
 }

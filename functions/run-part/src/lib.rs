@@ -15,6 +15,7 @@ mod keep; // the ownership, the progress and the orders, kept up to date
 mod orders; // the orders of others
 mod owner; // who works off the part
 mod part; // the items of the part and what is stored of them
+mod responses; // answers that enter the response cache
 mod step; // the rounds of one step
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,8 @@ use bcce_core::batch::packed::{OpenStep, PackedRun};
 use bcce_core::config::template::Step;
 use bcce_core::failover::decision::{Decision, Next};
 use bcce_core::io::deciding::{UndecidedStep, decide};
-use bcce_core::io::step::{DecidedStep, StepWork, TakeReports, Walked, execute, prompt_context};
+use bcce_core::io::responses::execute_unless_cached;
+use bcce_core::io::step::{DecidedStep, StepWork, TakeReports, Walked, prompt_context};
 use bcce_core::ports::{CallModel, Clock, GetObject, OpenSource, PutOnce, ReadLatencies};
 use bcce_core::run::artifact::{StepArtifact, StepFailure};
 use bcce_core::run::ids::{Run, StepRef};
@@ -174,11 +175,14 @@ where
             };
             let admission = ItemAdmission::new(self, item.n, item.is_fresh);
             let work = item.work(&open, self.until);
-            let caller = &self.ports.caller;
-            let walked = execute(caller, self.reports, &admission, work, &targets).await?;
+            let (caller, store, reports) = (&self.ports.caller, &self.ports.store, self.reports);
+            let executed =
+                execute_unless_cached(caller, store, reports, &admission, work, &targets);
+            let (walked, keys) = Box::pin(executed).await?;
             match walked {
                 Walked::Answered { attempts, answer } => {
                     let artifact = item.decided(&open).artifact(attempts, answer);
+                    self.note_response(item.n, keys.and_then(|k| k.entry(item.run, &artifact)));
                     return Ok(StepEnd::Answered(Box::new(artifact)));
                 }
                 Walked::Failed { attempts, error } => {

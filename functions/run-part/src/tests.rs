@@ -1,4 +1,5 @@
-mod budgets;
+mod budgets; // steps that a budget pays
+mod responses; // steps that the response cache answers
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

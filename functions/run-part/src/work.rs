@@ -10,6 +10,7 @@ use bcce_core::batch::reference::Place;
 use bcce_core::batch::{BatchNotification, BatchProgress, Halt, Pause};
 use bcce_core::io::objects;
 use bcce_core::io::packed::StoredRuns;
+use bcce_core::io::responses::NewResponse;
 use bcce_core::io::step::{Reports, TakeReports};
 use bcce_core::ports::{CallModel, Clock, GetObject, OpenSource, PutOnce, ReadLatencies};
 use futures::StreamExt;
@@ -46,6 +47,8 @@ pub(crate) struct Work<'a, 'r, S, R, L, M, C, H, F> {
     pub stored: StoredRuns,
     pub call_log: CallLog,
     pub allowances: Allowances,
+    /// The answers that enter the response cache when they are stored, by item number.
+    pub responses: RefCell<BTreeMap<u64, Vec<NewResponse>>>,
     /// The pace of each target, by its key.
     pub paces: RefCell<BTreeMap<String, Pace>>,
     /// Notified when a call ends or an order arrives.
@@ -104,6 +107,7 @@ where
             stored: StoredRuns::default(),
             call_log: CallLog::default(),
             allowances: Allowances::default(),
+            responses: RefCell::default(),
             paces: RefCell::default(),
             changed: Notify::new(),
             progress: RefCell::new(part.progress.clone()),
@@ -139,7 +143,8 @@ where
             left
         };
         let write = async {
-            let written = self.segments.write(store, &self.ports.caller.clock).await;
+            let enter = |segment, responses| self.enter(segment, responses);
+            let written = self.segments.write(store, &self.ports.caller.clock, enter).await;
             // What cannot be stored must not be paid.
             written.inspect_err(|fault| self.fail(fault.clone()))
         };
@@ -246,7 +251,8 @@ where
     /// Stores a run that is over or goes on later. Returns whether it goes on later.
     async fn take(&self, run: PackedRun) -> Result<bool, Fault> {
         let now = self.ports.caller.clock.now();
-        self.segments.add(&run, now)?;
+        let responses = self.responses.borrow_mut().remove(&run.n).unwrap_or_default();
+        self.segments.add(&run, responses, now)?;
         if let Some(manifest) = run.manifest()? {
             self.progress.borrow_mut().count(&manifest);
             self.halt_if_due().await?;

@@ -97,6 +97,7 @@ impl Taking<'_> {
             decisions: vec![decision],
             totals: Totals::of([&attempt]),
             attempts: vec![attempt],
+            cached_from: None,
         }
     }
 }

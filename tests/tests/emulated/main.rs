@@ -18,6 +18,7 @@ mod neighbours;
 mod operated;
 mod page;
 mod rejected;
+mod responses;
 mod review;
 mod sealed;
 mod tenants;

@@ -72,11 +72,14 @@ impl<'a> Account<'a> {
 fn left_out(account: Account<'_>, step: &[Execution<'_>]) -> Option<String> {
     let hidden: Vec<&Execution> =
         step.iter().filter(|execution| !account.shows(execution, step.len())).collect();
+    let cached = hidden.iter().filter(|execution| execution.is_cached()).count();
     let counted = |state: StepState, what: &str| {
-        let count = hidden.iter().filter(|execution| execution.state == state).count();
+        let is_it = |e: &&&Execution| e.state == state && !e.is_cached();
+        let count = hidden.iter().filter(is_it).count();
         (count > 0).then(|| format!("{count} {what}"))
     };
     let counts = [
+        (cached > 0).then(|| format!("{cached} answered from the response cache")),
         counted(StepState::Ended(StepStatus::Succeeded), "answered at the first call"),
         counted(StepState::Running, "under way"),
         counted(StepState::Waiting, "not started"),

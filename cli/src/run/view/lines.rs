@@ -45,6 +45,7 @@ fn step(step: &StepView<'_>) -> Vec<String> {
         );
     }
     lines.extend(super::cut(step).map(|cut| format!("{}: {cut}", step.id)));
+    lines.extend(super::cached(step).map(|cached| format!("{}: {cached}", step.id)));
     if let (StepState::Ended(_), Some(error)) = (step.state, step.error) {
         lines.push(format!("{}: {} {error}", step.id, step.state.as_str()));
     }

@@ -132,3 +132,21 @@ fn a_retry_leaves_the_failures_of_the_attempt_before_aside() {
     ];
     assert_eq!(run.wanted(&listed), [run.reference.manifest_key()]);
 }
+
+#[test]
+fn an_answer_from_the_response_cache_is_noted_below_its_step_and_in_a_log() {
+    let mut run = review(&["summarise"]);
+    let mut cached = step_record("correctness", json!([]));
+    cached["cached_from"] = json!({
+        "key": "runs/default/earlier/steps/correctness.answer.json", "sha256": "0", "run_id": "earlier",
+        "target": { "region": "us-east-1", "model_id": "us.m" }, "stored_at": "2026-11-01T11:00:00Z",
+    });
+    let key = run.reference.step_key("correctness", None);
+    run.absorb(&key, cached.to_string().as_bytes()).unwrap();
+    let lines = drawn(&run);
+    assert!(lines[4].contains("✓ correctness") && lines[4].ends_with("$0.0000"), "{lines:#?}");
+    assert_eq!(lines[5], "     answered from the response cache, by run earlier");
+    let lines = super::lines::all(&run);
+    let expected = "correctness: answered from the response cache, by run earlier";
+    assert!(lines.contains(&expected.into()), "{lines:#?}");
+}

@@ -3,6 +3,7 @@
 
 mod allowance; // what a part has reserved from budgets
 mod calls; // the record of calls that were started
+mod find; // one object of a segment
 mod manifest; // the sealed record of a part
 pub mod metrics; // the metrics of a part
 mod pace; // how many calls of a target are under way at a time
@@ -12,6 +13,7 @@ pub mod tree; // the digest tree over the manifests of a part
 
 pub use allowance::{Allowance, PartCalls, StoredAllowance, calls_of_allowance};
 pub use calls::StartedCall;
+pub use find::find_object;
 pub use manifest::{PartManifest, PartOutcome};
 pub use pace::{Pace, Wait};
 pub use progress::PartProgress;

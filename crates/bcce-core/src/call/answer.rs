@@ -6,6 +6,7 @@ use crate::call::model::Blame;
 use crate::call::model::CallFailure;
 use crate::call::model::ModelAnswer;
 use crate::call::parameters::json_output;
+use crate::call::response_cache::CachedFrom;
 use crate::config::output::OutputSpec;
 use crate::config::template::Step;
 use crate::document::prompt::Prompt;
@@ -115,6 +116,8 @@ pub struct Answer {
     pub stop_reason: String,
     /// The digest of the step's prompt as lower-case hex.
     pub prompt_sha256: String,
+    /// The first answer to the same call, if it comes from the response cache. No call was made then.
+    pub cached_from: Option<Box<CachedFrom>>,
 }
 
 /// Checks the answer of a call. The inner error describes an invalid answer; it becomes the message of
@@ -137,6 +140,7 @@ pub fn read(
         truncated,
         stop_reason: answer.stop_reason.clone(),
         prompt_sha256: prompt.sha256(),
+        cached_from: None,
     }))
 }
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::base::error::Problems;
 use crate::base::limits::{MAX_RUN_SECONDS, MAX_STEPS};
 use crate::base::names::check_name;
+use crate::config::answer_age;
 use crate::config::output::OutputSpec;
 use crate::config::routing::RoutingOverride;
 use crate::document::inputs::{InputSpecs, InputType, check_specs};
@@ -70,6 +71,9 @@ pub struct Step {
     /// The time for which the service keeps `system` in its prompt cache after each use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheTtl>,
+    /// The time for which an answer of the step may answer the same call again, such as `7d`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_cache: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<OutputSpec>,
     #[serde(default)]
@@ -143,6 +147,11 @@ impl Step {
     /// Returns the longest text of an answer, in tokens.
     pub fn answer_tokens(&self) -> u32 {
         self.max_tokens.unwrap_or(ANSWER_TOKENS)
+    }
+
+    /// Returns the time for which an answer may answer the same call again. Returns `None` if the step makes every call.
+    pub fn answers_last(&self) -> Option<Duration> {
+        answer_age::parse(self.response_cache.as_deref()?).ok()
     }
 
     /// Returns the name of the input of `for_each`.
@@ -245,6 +254,9 @@ impl Template {
         problems.check(warm, field("temperature"), "must be 0 to 1");
         let cause = "needs `system`, because only the system prompt is cached";
         problems.check(step.cache.is_none() || step.system.is_some(), field("cache"), cause);
+        if let Some(Err(cause)) = step.response_cache.as_deref().map(answer_age::parse) {
+            problems.add(field("response_cache"), cause);
+        }
         if let Some(output) = &step.output {
             problems.extend(crate::config::output::check_spec(&field("output"), output));
         }
@@ -335,7 +347,7 @@ mod tests {
             ("- { id: a, model: m, prompt: \"{{ oops\" }", "steps.a.prompt: syntax error"),
             ("- { id: a, model: m, prompt: \" \", system: \"\" }", "steps.a.prompt: is blank; steps.a.system: is blank"),
             ("- { id: a/b, model: m, prompt: p }", "steps.a/b.id: must be"),
-            ("- { id: a, model: m, prompt: p, max_token: 7 }", "steps.a.max_token: is unknown; there are: id, needs, for_each, model, system, prompt, max_tokens, temperature, effort, thinking, cache, output, routing; did you mean max_tokens?"),
+            ("- { id: a, model: m, prompt: p, max_token: 7 }", "steps.a.max_token: is unknown; there are: id, needs, for_each, model, system, prompt, max_tokens, temperature, effort, thinking, cache, response_cache, output, routing; did you mean max_tokens?"),
             ("- { id: a, prompt: 7, max_tokens: many }", "steps.a.max_tokens: must be a whole number, 0 or more; steps.a.prompt: must be a string; steps.a.model: is missing"),
             ("- { id: a, model: m, prompt: p, temperature: 3, needs: b }\n- 7\n- { model: m, prompt: \"{{ x }}\" }", "steps.a.needs: must be a list; steps[1]: must be an object; steps[2].id: is missing; steps.a.temperature: must be 0 to 1"),
             ("- { id: a, model: m, prompt: p, output: { type: jsn } }", "steps.a.output.type: must be one of: text, json"),
@@ -344,6 +356,8 @@ mod tests {
             ("- { id: a, model: m, prompt: p, temperature: 3 }", "steps.a.temperature: must be 0 to 1"),
             ("- { id: a, model: m, prompt: p, thinking: off, effort: max }", "steps.a.effort: max needs thinking, which `thinking: off` switches off"),
             ("- { id: a, model: m, prompt: p, thinking: maybe }", "steps.a.thinking: must be one of: on, off"),
+            ("- { id: a, model: m, prompt: p, response_cache: 31d }", "steps.a.response_cache: must be a time from 1m to 30d, such as 30m, 12h or 7d, is 31d"),
+            ("- { id: a, model: m, prompt: p, response_cache: 7 }", "steps.a.response_cache: must be a string"),
             ("- { id: a, model: m, prompt: p, output: { type: json, schema: { type: 7 } } }", "steps.a.output.schema"),
         ];
         for (steps, expected) in table {

@@ -102,7 +102,7 @@ fn data_rule(tag: &str) -> String {
 
 /// Returns the tag that encloses the data of `context`. It contains a digest of all the data, which no text of the data
 /// can contain. The tag depends only on the data, so a repeated call sends the same prompt.
-fn tag(context: &serde_json::Value) -> String {
+pub fn tag(context: &serde_json::Value) -> String {
     let digest = sha256_hex(context.to_string().as_bytes());
     format!("{PREFIX}{}", &digest[..DIGITS])
 }

@@ -50,6 +50,13 @@ impl Route {
         first.is_some_and(|first| !is_same(first.guardrail.as_ref(), target.guardrail.as_ref()))
     }
 
+    /// Returns `true` if the router could choose `target`: it is listed, the policy allows it, and it has the guardrail
+    /// of the first target.
+    pub fn could_choose(&self, target: &Target) -> bool {
+        let is_listed = self.targets.iter().any(|listed| listed.target == *target);
+        is_listed && self.allows(target) && !self.leaves_guardrail(target)
+    }
+
     /// Returns the shortest limits at which a timeout counts as evidence about a target. A timeout at a shorter limit,
     /// such as that of a step, does not count.
     pub fn patience(&self) -> Timeouts {

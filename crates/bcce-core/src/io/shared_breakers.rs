@@ -2,7 +2,7 @@
 //! written only if no other process has written in between. The last known state is used while the ledger is
 //! unreachable.
 //!
-//! The statistics of targets and the call log use the same type, because it records whether the ledger is unreachable.
+//! The statistics of targets, the response cache and the call log use the same type, because it records whether the ledger is unreachable.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -14,10 +14,13 @@ use serde_json::json;
 
 use crate::base::emf;
 use crate::base::error::Fault;
+use crate::call::response_cache::CachedResponse;
 use crate::config::breakers::BreakerSettings;
 use crate::failover::breaker::{Breaker, Probe, Report};
 use crate::failover::latency::{Histogram, slots};
-use crate::ports::{LogCall, ReadBreakers, ReadCaches, ReadLatencies, StoredBreaker, WriteBreaker};
+use crate::ports::{
+    FindResponse, LogCall, ReadBreakers, ReadCaches, ReadLatencies, StoredBreaker, WriteBreaker,
+};
 use crate::run::call_log::LoggedCall;
 use crate::run::ids::{RunRef, StepRef};
 
@@ -150,6 +153,21 @@ impl<L> SharedBreakers<L> {
         let read = self.ledger.caches(cache).await;
         let caches = read.map_err(|fault| self.turn_blind(fault, now)).unwrap_or_default();
         caches.into_iter().filter(|(_, until)| *until > now).map(|(key, _)| key).collect()
+    }
+}
+
+/// The response cache. Without the ledger, it has no answers.
+impl<L> SharedBreakers<L> {
+    /// Returns the entry with the key `key`.
+    pub async fn response(&self, key: &str, now: OffsetDateTime) -> Option<CachedResponse>
+    where
+        L: FindResponse,
+    {
+        if self.is_blind(now) {
+            return None;
+        }
+        let found = self.ledger.find_response(key).await;
+        found.map_err(|fault| self.turn_blind(fault, now)).unwrap_or_default()
     }
 }
 

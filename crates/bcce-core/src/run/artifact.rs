@@ -6,6 +6,7 @@ use crate::base::digest::sha256_hex;
 use crate::base::error::{ErrorName, Fault};
 use crate::call::answer::Output;
 use crate::call::attempt::{Attempt, Totals};
+use crate::call::response_cache::CachedFrom;
 use crate::failover::decision::Decision;
 
 /// An artifact, as a manifest lists it.
@@ -39,6 +40,9 @@ pub struct StepRecord {
     pub item: Option<u32>,
     pub decisions: Vec<Decision>,
     pub attempts: Vec<Attempt>,
+    /// The first answer to the same call, if the step was answered from the response cache. There are no attempts then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_from: Option<CachedFrom>,
     #[serde(flatten)]
     pub totals: Totals,
 }

@@ -4,7 +4,7 @@ use bcce_core::batch::BatchRef;
 use bcce_core::ledger::usage::usage_pk;
 use bcce_core::ledger::{
     batch_pk, budget_pk, budget_shard_pk, cache_pk, calls_pk, counted_pk, counters_pk, packed_pk,
-    part_calls_pk, progress_pk, run_piece_key, run_pk, slots_pk, target_pk,
+    part_calls_pk, progress_pk, response_pk, run_piece_key, run_pk, slots_pk, target_pk,
 };
 use bcce_core::run::ids::{ItemOf, RunRef};
 use bcce_core::run::slots::Lane;
@@ -161,6 +161,9 @@ pub fn of_ledger(kind: &str) -> (String, &'static [&'static str]) {
         "usage" => (usage_pk(day.date(), "explain-1"), &["pk", "sk", "calls", "tenant"]),
         "target" => (target_pk("us-east-1#m"), &["pk", "sk", "breaker"]),
         "cache" => (cache_pk("0a"), &["pk", "sk", "until"]),
+        "entry of the response cache" => {
+            (response_pk("0a"), &["pk", "sk", "response", "expires_at"])
+        }
         "slot of a run" => (slots_pk(Lane::Runs, "default"), &["pk", "sk", "weight"]),
         "slot of a batch" => (slots_pk(Lane::Batches, "default"), &["pk", "sk", "weight"]),
         "anything else" => ("else#1".to_owned(), &["pk", "sk", "a"]),

@@ -59,7 +59,15 @@ pub const OBJECTS: &[Row] = &[
     (
         "batch: segment",
         &["CollectPart", "RenderPart", "RunPart", "TakePart"],
-        &["ChooseLeftovers", "CollectPart", "Prepare", "RenderPart", "RunPart", "TakePart"],
+        &[
+            "ChooseLeftovers",
+            "CollectPart",
+            "Invoke",
+            "Prepare",
+            "RenderPart",
+            "RunPart",
+            "TakePart",
+        ],
     ),
     ("batch: runs of a part", &["CollectPart"], &["CollectPart"]),
     (
@@ -219,6 +227,12 @@ pub const ITEMS: &[Item] = &[
         put: &["Invoke", "RunPart"],
         update: &["Invoke", "RunPart"],
         read: &["FailoverRouter", "Invoke", "RunPart"],
+        ..NOBODY
+    },
+    Item {
+        kind: "entry of the response cache",
+        put: &["Invoke", "RunPart"],
+        read: &["Invoke", "RunPart"],
         ..NOBODY
     },
     Item {

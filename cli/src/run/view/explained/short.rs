@@ -68,6 +68,7 @@ fn sentences(account: Account<'_>) -> Vec<String> {
     } else {
         format!("{}{so_far}", calls(&attempts, &names))
     }];
+    sentences.extend(cached(&step_records));
     sentences.extend(passed_over(&step_records, &names));
     sentences.extend(failing_over(&sums));
     sentences.extend(waited(&step_records, &sums));
@@ -102,6 +103,13 @@ fn calls(attempts: &[&Attempt], names: &Names) -> String {
         (all, 0) => format!("all {all} calls were answered"),
         (all, failed) => format!("{failed} of {all} calls failed: {counts}"),
     }
+}
+
+/// Counts the step executions that the response cache answered.
+fn cached(step_records: &[&StepRecord]) -> Option<String> {
+    let cached = step_records.iter().filter(|record| record.cached_from.is_some()).count();
+    let executions = figures::plural(cached, "answer");
+    (cached > 0).then(|| format!("{executions} came from the response cache, without a call"))
 }
 
 fn times(count: usize) -> String {

@@ -125,6 +125,7 @@ fn step_record(item: Option<u32>, attempts: Vec<Attempt>) -> StepRecord {
         decisions: vec![],
         totals: Totals::of(&attempts),
         attempts,
+        cached_from: None,
     }
 }
 
@@ -433,4 +434,30 @@ fn a_call_is_explained_with_what_to_do_and_how_it_was_served() {
     assert!(has("  to do: fill in the form"), "{lines:#?}");
     let model = "us.anthropic.claude-haiku (guardrails applied: ACCOUNT_ENFORCED, REQUEST), served by tier flex; ";
     assert!(has(model), "{lines:#?}");
+}
+
+#[test]
+fn an_answer_from_the_response_cache_is_explained_without_a_call() {
+    let first = json!({
+        "key": "k", "sha256": "0", "run_id": "earlier", "stored_at": "2026-11-01T11:00:00Z",
+        "target": { "region": EAST, "model_id": "us.m" },
+    });
+    let mut run = planned(Some(12));
+    for item in 0..12 {
+        let mut cached = step_record(Some(item), vec![]);
+        cached.decisions.push(decided(412, &[], &cached));
+        if item > 0 {
+            cached.cached_from = serde_json::from_value(first.clone()).unwrap();
+        } else {
+            cached.attempts.push(answered(500, EAST));
+        }
+        answer(&mut run, &cached);
+    }
+    let text = explained(&mut run, RunStatus::Succeeded, false, usize::MAX).join("\n");
+    for part in [
+        "12 items are not shown: 11 answered from the response cache, 1 answered at the first call;",
+        "11 answers came from the response cache, without a call",
+    ] {
+        assert!(text.contains(part), "{part} is missing in\n{text}");
+    }
 }

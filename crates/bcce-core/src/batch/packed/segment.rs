@@ -89,6 +89,7 @@ impl OpenStep {
             decisions: self.decisions.clone(),
             totals: Totals::of(&self.attempts),
             attempts: self.attempts.clone(),
+            cached_from: None,
         }
     }
 
@@ -98,7 +99,7 @@ impl OpenStep {
 }
 
 /// The first byte of a line that is not a run.
-const COMMENT: u8 = b'#';
+pub(super) const COMMENT: u8 = b'#';
 
 /// Returns the only line of a segment that has no run. A new owner of a part writes one, so that an owner from before
 /// finds the next number taken and ends.

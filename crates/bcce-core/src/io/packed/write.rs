@@ -39,6 +39,11 @@ impl<'a> SegmentWriter<'a> {
         Self { batch, part, next: Cell::new(next) }
     }
 
+    /// Returns the key of the next segment.
+    pub fn next_key(&self) -> String {
+        self.batch.segment_key(self.part, self.next.get())
+    }
+
     /// Writes a segment. Safe to repeat with the same bytes.
     ///
     /// # Errors
@@ -48,8 +53,7 @@ impl<'a> SegmentWriter<'a> {
         store: &(impl GetObject + PutOnce),
         body: &[u8],
     ) -> Result<(), Fault> {
-        let number = self.next.get();
-        let key = self.batch.segment_key(self.part, number);
+        let (number, key) = (self.next.get(), self.next_key());
         let id = self.batch.part_id(self.part);
         match store.put_once(&key, &id, body).await? {
             Put::Stored => {}

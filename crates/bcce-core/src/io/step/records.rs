@@ -25,8 +25,12 @@ pub struct DecidedStep<'a> {
 impl DecidedStep<'_> {
     /// Returns the artifact of a step that is answered.
     pub fn artifact(&self, attempts: Vec<Attempt>, answer: Answer) -> StepArtifact {
+        let mut record = self.record(attempts);
+        if let (Some(from), Some(last)) = (&answer.cached_from, record.decisions.last_mut()) {
+            last.because.push(from.describe());
+        }
         StepArtifact {
-            record: self.record(attempts),
+            record: StepRecord { cached_from: answer.cached_from.map(|from| *from), ..record },
             output: answer.output,
             truncated: answer.truncated,
             stop_reason: answer.stop_reason,
@@ -67,6 +71,7 @@ impl DecidedStep<'_> {
             decisions: self.decisions.to_vec(),
             totals: Totals::of(&attempts),
             attempts,
+            cached_from: None,
         }
     }
 }

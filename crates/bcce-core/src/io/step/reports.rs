@@ -23,13 +23,24 @@ use crate::failover::decision::{Decision, Next};
 use crate::failover::latency::{bucket, slot};
 use crate::failover::route::Route;
 use crate::io::shared_breakers::SharedBreakers;
-use crate::ports::{CountLatency, NoteCache, ReadBreakers, ReadCaches, WriteBreaker};
+use crate::ports::{
+    CountLatency, EnterResponse, FindResponse, NoteCache, ReadBreakers, ReadCaches, WriteBreaker,
+};
 
-/// A ledger that accepts the reports of calls.
-pub trait TakeReports: ReadBreakers + ReadCaches + WriteBreaker + CountLatency + NoteCache {}
+/// A ledger that accepts the reports of calls, and what the response cache enters of them.
+pub trait TakeReports:
+    ReadBreakers + ReadCaches + WriteBreaker + CountLatency + NoteCache + FindResponse + EnterResponse
+{
+}
 
 impl<L> TakeReports for L where
-    L: ReadBreakers + ReadCaches + WriteBreaker + CountLatency + NoteCache
+    L: ReadBreakers
+        + ReadCaches
+        + WriteBreaker
+        + CountLatency
+        + NoteCache
+        + FindResponse
+        + EnterResponse
 {
 }
 

@@ -11,7 +11,7 @@ use crate::base::error::ErrorName;
 use crate::base::platform::{Charge, PlatformUse};
 use crate::call::attempt::Attempt;
 use crate::failover::decision::Next;
-use crate::run::artifact::StepRecord;
+use crate::run::artifact::{FinishedStep, StepRecord};
 use crate::run::manifest::Evidence;
 use crate::run::plan::{Plan, Wave};
 
@@ -59,7 +59,8 @@ impl Evidence<'_> {
         let planned = u64::from(self.plan.is_some());
         let objects = 3 + planned + steps;
         // A step that an earlier run attempt has finished has its answer read by invoke, and by persist-artifact.
-        let s3_reads = 4 + 2 * rounds.calls + steps + needs + 3 * before;
+        let cache = self.cache_use();
+        let s3_reads = 4 + 2 * rounds.calls + steps + needs + 3 * before + cache.hits;
         // A call of invoke looks for a stored answer first, and persist-artifact for the plan of a refused run. There
         // is nothing to decrypt.
         let in_vain = rounds.calls + 1 - planned;
@@ -83,9 +84,14 @@ impl Evidence<'_> {
             // target.
             (
                 Charge::WriteUnits,
-                7 + 2 * planned + rounds.calls + 2 * usage_lines + 2 * reported + reserved,
+                (7 + 2 * planned + rounds.calls + 2 * usage_lines + 2 * reported + reserved)
+                    .saturating_sub(cache.hits)
+                    + cache.entered,
             ),
-            (Charge::HalfReadUnits, 4 + 8 * (rounds.decisions + before) + 2 * reported),
+            (
+                Charge::HalfReadUnits,
+                4 + 8 * (rounds.decisions + before) + 2 * reported + 2 * cache.looked_up,
+            ),
             (Charge::ObjectEvents, EVENTS_OF_OBJECT * objects),
         ]
         .into_iter()
@@ -105,6 +111,31 @@ impl Evidence<'_> {
             taken.add(&FINALIZED.into_iter().collect());
         }
         taken
+    }
+}
+
+/// The use of the response cache by the step executions of this run attempt.
+struct CacheUse {
+    looked_up: u64,
+    /// The answers from the cache. They are read from S3, and no call is logged for them.
+    hits: u64,
+    entered: u64,
+}
+
+impl Evidence<'_> {
+    fn cache_use(&self) -> CacheUse {
+        let uses_it = |record: &StepRecord| {
+            let step = self.plan.and_then(|plan| plan.step(&record.step_id));
+            record.attempt_no == self.run.attempt_no
+                && step.is_some_and(|step| step.response_cache.is_some())
+        };
+        let answers = || self.answers.iter().filter(|answer| uses_it(&answer.record));
+        let is_hit = |answer: &&FinishedStep| answer.cached_from.is_some();
+        CacheUse {
+            looked_up: self.records().filter(|record| uses_it(record)).count() as u64,
+            hits: answers().filter(is_hit).count() as u64,
+            entered: answers().filter(|answer| !is_hit(answer) && !answer.truncated).count() as u64,
+        }
     }
 }
 

@@ -27,6 +27,9 @@ pub struct StepSummary {
     /// The number of answers of the step that `max_tokens` cut, over all its items.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub truncated: u64,
+    /// The number of answers from the response cache, over all its items. No calls were made for them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cached: u64,
     #[serde(flatten)]
     pub totals: Totals,
     /// The items of a step that fans out.
@@ -97,6 +100,7 @@ fn summary(evidence: &Evidence<'_>, lost: &[Lost], plan: &Plan, step: &Step) -> 
     };
     let answered = answers.len();
     let truncated = answers.iter().filter(|answer| answer.truncated).count();
+    let cached = answers.iter().filter(|answer| answer.cached_from.is_some()).count();
     let records = evidence.records().filter(|record| record.step_id == step.id);
     let attempts: Vec<&Attempt> = records.flat_map(|record| &record.attempts).collect();
     let lost: Vec<&Attempt> =
@@ -107,6 +111,7 @@ fn summary(evidence: &Evidence<'_>, lost: &[Lost], plan: &Plan, step: &Step) -> 
         attempts: attempts.len() as u64,
         lost_calls: lost.len() as u64,
         truncated: truncated as u64,
+        cached: cached as u64,
         totals: Totals::of(attempts.into_iter().chain(lost)),
         items: items.map(|planned| ItemsSummary { planned, answered, failed: faults }),
         error,

@@ -36,6 +36,7 @@ fn step_record(step: &str, attempt_no: u32) -> StepRecord {
         item: None,
         decisions: vec![],
         attempts,
+        cached_from: None,
         totals,
     }
 }
@@ -301,4 +302,71 @@ fn a_wait_takes_three_states_and_a_round_of_calls_four() {
     let two = with(vec![Next::Targets(vec![]), Next::Targets(vec![])]);
     assert_eq!(two(Charge::Transitions) - round(Charge::Transitions), 4);
     assert_eq!(two(Charge::FunctionCalls) - round(Charge::FunctionCalls), 2);
+}
+
+/// A step that the response cache answered succeeds without a call, at no cost, and is counted.
+#[test]
+fn answers_from_the_response_cache_are_counted_and_cost_nothing() {
+    let first = r#"{"key":"k","sha256":"0","run_id":"r","target":{"region":"us-east-1","model_id":"m"},"stored_at":"2026-11-01T12:00:00Z"}"#;
+    let cached = |step: &str| StepRecord {
+        attempts: vec![],
+        totals: Totals::of([]),
+        cached_from: serde_json::from_str(first).unwrap(),
+        ..step_record(step, 1)
+    };
+    let records =
+        STEPS.map(|step| if step == "tests" { cached(step) } else { step_record(step, 1) });
+    let manifest = seal(&run(1), records.to_vec(), vec![], None);
+    assert_eq!(manifest.status, RunStatus::Succeeded);
+    let step = manifest.steps.iter().find(|step| step.id == "tests").unwrap();
+    assert_eq!((step.status, step.attempts, step.cached), (StepStatus::Succeeded, 0, 1));
+    assert_eq!(
+        (step.totals.usage, step.totals.cost_usd),
+        (Some(Usage::default()), Some(Decimal::ZERO))
+    );
+    assert_eq!(manifest.totals.cost_usd, Some(Decimal::new(44, 5)));
+    assert_eq!(manifest.steps.iter().map(|step| step.cached).sum::<u64>(), 1);
+}
+
+/// A hit takes a read of S3 and logs no call. An answer that enters the cache takes a write.
+#[test]
+fn what_the_response_cache_takes_is_in_the_platform() {
+    let yaml =
+        "version: 1\nname: w\nsteps:\n- { id: a, model: haiku, prompt: p, response_cache: 7d }\n";
+    let plan = |yaml: &str| of(yaml, json!({ "workflow": "w" }), Policy::default()).unwrap();
+    let decision = Decision {
+        at: datetime!(2026-11-01 12:00 UTC),
+        because: vec![],
+        candidates: vec![],
+        probe: None,
+        watched: vec![],
+        next: Next::Targets(vec![]),
+    };
+    let taken = |yaml: &str, change: fn(StepRecord) -> StepRecord| {
+        let record = StepRecord { decisions: vec![decision.clone()], ..step_record("a", 1) };
+        let manifest = Manifest::seal_execution(Evidence {
+            run: &run(1),
+            plan: Some(&plan(yaml)),
+            artifacts: vec![],
+            answers: vec![whole(change(record))],
+            failures: vec![],
+            broken: vec![],
+            logged_calls: vec![],
+            fault: None,
+            ending: None,
+            ended_at: datetime!(2026-11-01 12:01 UTC),
+        });
+        let platform = manifest.platform;
+        [Charge::S3Reads, Charge::WriteUnits, Charge::HalfReadUnits]
+            .map(|charge| platform.count(charge))
+    };
+    let [reads, writes, half_reads] = taken(&yaml.replace(", response_cache: 7d", ""), |r| r);
+    assert_eq!(taken(yaml, |record| record), [reads, writes + 1, half_reads + 2]);
+    let hit = |record| {
+        let first = r#"{"key":"k","sha256":"0","run_id":"r","target":{"region":"us-east-1","model_id":"m"},"stored_at":"2026-11-01T12:00:00Z"}"#;
+        let cached_from = serde_json::from_str(first).unwrap();
+        StepRecord { attempts: vec![], totals: Totals::of([]), cached_from, ..record }
+    };
+    // The counter of the call is missing, too: it takes two units.
+    assert_eq!(taken(yaml, hit), [reads + 1, writes - 1 - 2, half_reads + 2]);
 }

@@ -22,13 +22,14 @@ use crate::run::plan::{Plan, tokens};
 pub struct Estimate {
     /// The number of calls.
     pub calls: u64,
-    /// The fewest input tokens: those known before the first call.
+    /// The fewest input tokens: those known before the first call, of the steps that do not use the response cache.
     pub input_tokens_least: u64,
     /// The most input tokens: includes the answers that later steps read, each at its longest.
     pub input_tokens_most: u64,
     /// The most output tokens: every answer at its longest.
     pub output_tokens_most: u64,
-    /// The lowest cost in USD: no output, and every prompt that may be cached is read from the cache.
+    /// The lowest cost in USD: no output, every prompt that may be cached is read from the cache, and every step that
+    /// uses the response cache is answered from it.
     pub cost_least_usd: Decimal,
     /// The highest cost in USD: every answer at its longest, and no prompt is read from a cache.
     pub cost_most_usd: Decimal,
@@ -82,7 +83,11 @@ impl Plan {
             let route = self.routes.get(&execution.route);
             let target = route.and_then(first).map(|first| &first.target);
             let row = target.and_then(|target| self.price(&target.model_id, at));
-            let (least, most) = self.bounds(step, route.zip(target), step.cache);
+            let (mut least, most) = self.bounds(step, route.zip(target), step.cache);
+            if step.response_cache.is_some() {
+                // An earlier answer may answer the step.
+                least = Usage::default();
+            }
             estimate.call(&least, &most, target, row.map(|row| (row, PriceRow::cost as _)));
         }
         estimate
@@ -195,6 +200,19 @@ mod tests {
         assert_eq!(nothing.cost_least_usd, usd(dollars(110, prompt) + dollars(11, system)));
         let most = dollars(110, prompt) + dollars(220, system) + dollars(550, answer);
         assert_eq!(nothing.cost_most_usd, usd(most));
+    }
+
+    #[test]
+    fn a_step_that_uses_the_response_cache_may_cost_nothing() {
+        let of = |yaml: &str| {
+            let request = json!({ "workflow": "one", "inputs": {} });
+            of(yaml, request, Policy::default()).unwrap().estimate(NOW)
+        };
+        let yaml = "version: 1\nname: one\nsteps:\n- { id: a, model: haiku, prompt: Say yes and no., response_cache: 7d }\n";
+        let (cached, called) = (of(yaml), of(&yaml.replace(", response_cache: 7d", "")));
+        assert_eq!((cached.cost_least_usd, cached.input_tokens_least), (Decimal::ZERO, 0));
+        assert!(called.cost_least_usd > Decimal::ZERO);
+        assert_eq!((cached.calls, cached.cost_most_usd), (1, called.cost_most_usd));
     }
 
     /// The prompt of step `b` has 1,000 tokens in addition to the answer of step `a`.

@@ -48,6 +48,7 @@ fn lines(plan: &Plan, calls: &[(&str, Attempt)], lost: &[&str]) -> Manifest {
             item: None,
             decisions: vec![],
             attempts: vec![attempt.clone()],
+            cached_from: None,
             totals: Totals::of([attempt]),
         },
         truncated: false,
