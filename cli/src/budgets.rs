@@ -2,13 +2,13 @@
 
 use bcce_core::base::error::Fault;
 use bcce_core::base::figures;
-use bcce_core::config::budgets::{AppliedBudget, Budget, Budgets, Scope, Unit, Window, series};
+use bcce_core::config::budgets::{Budget, Budgets, Scope, Series, Unit, Window};
 use bcce_core::config::documents::{BUDGETS, parameter_name};
 use bcce_core::config::policy::cost_tags::OTHER;
 use bcce_core::document::from_yaml;
 use bcce_core::io::reader::follow_pointer;
 use bcce_core::ledger::usage::CountedCalls;
-use bcce_core::ports::{GetParameters, ReadCounter};
+use bcce_core::ports::{GetParameters, ListCounters, ReadCounter};
 use bcce_core::run::budgets::CounterState;
 use futures::stream::{StreamExt, TryStreamExt};
 use rust_decimal::Decimal;
@@ -81,8 +81,8 @@ async fn of_budget(
 ) -> Outcome<Vec<Counted>> {
     let ledger = &stack.ledger;
     let (unit, limit) = budget.limit();
-    let series = series(name, &budget.scope, unit);
-    let values = ledger.budget_values(&series, &budget.window.name(now)).await?;
+    let series = Series::new(name, budget);
+    let values = ledger.counter_values(&series.name, &budget.window.name(now)).await?;
     let counted = |value: String, state| Counted {
         name: name.to_owned(),
         scope: budget.scope.clone(),
@@ -97,9 +97,7 @@ async fn of_budget(
         return Ok(vec![counted(String::new(), CounterState::default())]);
     }
     let read = values.into_iter().map(async |value| {
-        let (name, window) = (name.to_owned(), budget.window);
-        let scope = budget.scope.clone();
-        let applied = AppliedBudget { name, scope, value, window, unit, limit };
+        let applied = series.of(value);
         let state = ledger.counter(&applied.counter(now)).await?;
         Ok::<_, Fault>(counted(applied.value, state))
     });

@@ -144,6 +144,7 @@ pub fn seal_part(store: &MemoryStore, attempt_no: u32, part: u32, runs: &[Packed
         results: ArtifactRef::of(results.clone(), b"r\n"),
         outputs: ArtifactRef::of(outputs.clone(), b"o\n"),
         sums: Sums::none(),
+        without_budget: 0,
         progress: BatchProgress::default(),
         usage_by_model: vec![],
         usage_by_tags: vec![],

@@ -4,8 +4,11 @@ use aws_sdk_sns::Client;
 use aws_sdk_sns::types::MessageAttributeValue;
 use aws_types::SdkConfig;
 use bcce_core::base::error::Fault;
-use bcce_core::ports::Publish;
+use bcce_core::config::budgets::Scope;
+use bcce_core::ports::{Publish, PublishAlert};
+use bcce_core::run::budget_alert::BudgetAlert;
 use bcce_core::run::notification::RunNotification;
+use serde::Serialize;
 
 use crate::fault::internal;
 use crate::lazily::Lazily;
@@ -23,18 +26,16 @@ impl Topic {
     }
 }
 
-impl Publish for Topic {
-    async fn publish(&self, notification: &RunNotification) -> Result<(), Fault> {
-        let message =
-            serde_json::to_string(notification).map_err(|e| Fault::internal(e.to_string()))?;
+impl Topic {
+    /// Publishes a message with these attributes. SNS refuses an empty attribute, so it is left out.
+    async fn send(
+        &self,
+        message: &impl Serialize,
+        attributes: [(&str, Option<&str>); 3],
+    ) -> Result<(), Fault> {
+        let message = serde_json::to_string(message).map_err(|e| Fault::internal(e.to_string()))?;
         let mut publish = self.client.get().publish().topic_arn(&self.arn).message(message);
-        let attributes = [
-            ("workflow", notification.workflow.as_deref()),
-            ("status", Some(notification.status.as_str())),
-            ("tenant", Some(&notification.tenant)),
-        ];
         for (name, value) in attributes {
-            // SNS refuses an empty attribute, so it is left out.
             if let Some(value) = value.filter(|value| !value.is_empty()) {
                 let attribute =
                     MessageAttributeValue::builder().data_type("String").string_value(value);
@@ -43,6 +44,29 @@ impl Publish for Topic {
             }
         }
         publish.send().await.map(|_| ()).map_err(|error| internal("sns:Publish", &error))
+    }
+}
+
+impl Publish for Topic {
+    async fn publish(&self, notification: &RunNotification) -> Result<(), Fault> {
+        let attributes = [
+            ("workflow", notification.workflow.as_deref()),
+            ("status", Some(notification.status.as_str())),
+            ("tenant", Some(notification.tenant.as_str())),
+        ];
+        self.send(notification, attributes).await
+    }
+}
+
+impl PublishAlert for Topic {
+    async fn publish_alert(&self, alert: &BudgetAlert) -> Result<(), Fault> {
+        let of = |scope: Scope| Some(alert.value.as_str()).filter(|_| alert.scope == scope);
+        let attributes = [
+            ("kind", Some(alert.kind.as_str())),
+            ("workflow", of(Scope::Workflow)),
+            ("tenant", of(Scope::Tenant)),
+        ];
+        self.send(alert, attributes).await
     }
 }
 

@@ -16,13 +16,13 @@ use crate::batch::bulk::{Job, JobStart, NewJob};
 use crate::call::response_cache::CachedResponse;
 use crate::failover::latency::Histogram;
 use crate::ports::{
-    Clock, CommitCall, CountLatency, FindJob, GetObject, GetParameters, GetSealed, ListObjects,
-    ListParameters, LogCall, MoveMoney, NoteCache, Parameter, Put, PutOnce, PutSealed,
-    ReadBreakers, ReadCaches, ReadCallLog, ReadCounter, ReadJob, ReadLatencies, ReserveCall,
-    SealedObject, SetLimit, SignDigest, StartJob, StopJob, StoredBreaker, VerifyDigest,
-    WriteBreaker,
+    ClaimAlert, Clock, CommitCall, CountLatency, FindJob, GetObject, GetParameters, GetSealed,
+    GiveUpAlert, ListCounters, ListObjects, ListParameters, LogCall, MoveMoney, NoteCache,
+    NoteExceeded, Parameter, Put, PutOnce, PutSealed, ReadBreakers, ReadCaches, ReadCallLog,
+    ReadCounter, ReadJob, ReadLatencies, ReserveCall, SealedObject, SetLimit, SignDigest, StartJob,
+    StopJob, StoredBreaker, VerifyDigest, WriteBreaker,
 };
-use crate::run::budgets::{CounterState, Limit, Move};
+use crate::run::budgets::{Alerted, CounterState, Limit, Move};
 use crate::run::call_log::{LoggedCall, LoggedStep};
 use crate::run::ids::{RunRef, StepRef};
 
@@ -339,6 +339,37 @@ impl MoveMoney for &MemoryHealth {
     async fn move_money(&self, limit: &Limit, shard: u8, moved: &Move) -> Result<bool, Fault> {
         self.answer()?;
         Ok(self.counters.apply(limit, shard, moved))
+    }
+}
+
+impl NoteExceeded for &MemoryHealth {
+    async fn note_exceeded(&self, counter: &str, limit: Decimal) -> Result<(), Fault> {
+        self.answer()?;
+        self.counters.change(counter, |state| state.exceed(limit));
+        Ok(())
+    }
+}
+
+impl ListCounters for &MemoryHealth {
+    async fn counter_values(&self, series: &str, window: &str) -> Result<Vec<String>, Fault> {
+        self.answer()?;
+        Ok(self.counters.values(series, window))
+    }
+}
+
+impl ClaimAlert for &MemoryHealth {
+    async fn claim_alert(&self, counter: &str, alert: &Alerted) -> Result<bool, Fault> {
+        self.answer()?;
+        Ok(self.counters.change(counter, |state| state.claim(alert)))
+    }
+}
+
+impl GiveUpAlert for &MemoryHealth {
+    async fn give_up_alert(&self, counter: &str, _: &Alerted) -> Result<(), Fault> {
+        self.answer()?;
+        self.counters
+            .change(counter, |state| state.root.iter_mut().for_each(|root| root.alerted = None));
+        Ok(())
     }
 }
 

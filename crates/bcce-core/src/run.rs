@@ -1,6 +1,7 @@
 //! A run of a workflow, from its request to its notification.
 
 pub mod artifact; // the objects of a run, below runs/<tenant>/<run id>/
+pub mod budget_alert; // the message that a budget is nearly used up
 pub mod budgets; // the counters of budgets, and what calls reserve from them
 pub mod call_log; // the calls that were started, and which of them were lost
 pub mod ending; // an execution that was ended from outside

@@ -46,6 +46,7 @@ struct Collected {
     results: Vec<u8>,
     outputs: Vec<u8>,
     sums: Sums,
+    without_budget: u64,
     progress: BatchProgress,
     usage_by_model: Vec<UsageLine>,
     usage_by_tags: Vec<TaggedUsage>,
@@ -184,6 +185,7 @@ where
             results,
             outputs,
             sums: collected.sums,
+            without_budget: collected.without_budget,
             progress: collected.progress,
             usage_by_model: collected.usage_by_model,
             usage_by_tags: collected.usage_by_tags,
@@ -224,6 +226,7 @@ impl Collected {
             self.leaves.push(tree::leaf(&line));
             self.manifests.extend(line);
             self.manifests.push(b'\n');
+            self.without_budget += u64::from(run.manifest.without_budget);
             self.progress.count(&run.manifest);
             add_usage(&mut self.usage_by_model, &run.manifest.usage_by_model);
             add_tagged(&mut self.usage_by_tags, &run.manifest);

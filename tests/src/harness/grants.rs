@@ -66,6 +66,10 @@ const CONFIGURATION: Shown = Simulated(&[
     "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/routing",
     "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/workflows/explain",
 ]);
+/// The parameter, the document and the topic of the alerts of budgets.
+const ALERTS: Shown = Simulated(&["arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/budgets"]);
+const LARGE_BUDGETS: Shown = Simulated(&["arn:aws:s3:::{ArtifactBucket}/config/budgets/0a.yaml"]);
+const ALERTED: Shown = Simulated(&["{NotificationsTopicArn}"]);
 /// The parameters that `webhook` lists.
 const SOURCES: Shown =
     Simulated(&["arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/webhooks"]);
@@ -279,6 +283,16 @@ pub const GRANTS: &[Grant] = &[
     ("EmitMetricsRole", "CountRun", "dynamodb:UpdateItem", Walk),
     ("EmitMetricsRole", "ReleaseSlot", "dynamodb:DeleteItem", Walk),
     ("EmitMetricsRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("WatchBudgetsRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("WatchBudgetsRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("WatchBudgetsRole", "ReadBudgets", "ssm:GetParameters", ALERTS),
+    ("WatchBudgetsRole", "ReadLargeDocument", "s3:GetObject", LARGE_BUDGETS),
+    ("WatchBudgetsRole", "ListCounters", "dynamodb:Query", LEDGER),
+    ("WatchBudgetsRole", "ReadCounters", "dynamodb:BatchGetItem", LEDGER),
+    ("WatchBudgetsRole", "ClaimAlert", "dynamodb:UpdateItem", LEDGER),
+    ("WatchBudgetsRole", "Notify", "sns:Publish", ALERTED),
+    ("WatchBudgetsRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("WatchBudgetsRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
     ("OpenBatchRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
     ("OpenBatchRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
     ("OpenBatchRole", "ReadConfiguration", "ssm:GetParameters", CONFIGURATION),

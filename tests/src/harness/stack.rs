@@ -287,6 +287,16 @@ impl Stack {
     }
 }
 
+/// Invokes a function with an event, as AWS does, and returns its response.
+pub fn invoke(function: &str, event: &Value) -> Value {
+    let (stack, url) = (output("BCCE_STACK"), output("AWS_ENDPOINT_URL"));
+    let url = format!("{url}/2015-03-31/functions/{stack}-{function}/invocations");
+    let signed = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/lambda/aws4_request";
+    let answer = ureq::post(url).header("authorization", signed).send(event.to_string());
+    let body = answer.unwrap().body_mut().read_to_string().unwrap();
+    serde_json::from_str(&body).unwrap()
+}
+
 /// Returns the calls of a run that the scripted model received, in order.
 pub fn calls(run: &RunRef) -> Vec<Value> {
     let url = format!("{}/__calls?run={}", output("SCRIPTED_MODEL_URL"), run.run_id);

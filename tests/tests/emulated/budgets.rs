@@ -1,10 +1,13 @@
 //! Budgets. Each test has a workflow of its own, to which its budgets apply.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_sqs::types::Message;
 use bcce_core::run::budgets::CounterState;
 use bcce_tests::harness::budgets;
 use bcce_tests::harness::seed::Seed;
-use bcce_tests::harness::stack::{Layout, RunRef, Stack, calls, fresh, model, output, sized};
+use bcce_tests::harness::stack::{
+    Layout, RunRef, Stack, calls, fresh, invoke, log, model, output, sized,
+};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
@@ -174,4 +177,44 @@ async fn a_lost_call_keeps_its_worst_case() {
     let (paid, state) = (spent(&stack, &run).await, counter(&name, &name).await);
     assert!(paid > known, "{paid}");
     assert_eq!((state.spent(), state.reserved()), (paid, Decimal::ZERO));
+}
+
+/// Invokes the function that watches budgets, as its schedule does.
+fn watch() -> Value {
+    let event = include_str!("../../../events/watch-budgets/schedule.json");
+    invoke("watch-budgets", &serde_json::from_str(event).unwrap())
+}
+
+/// A run is refused, because the rest of its budget cannot pay it. The topic says so once, and the metric has it.
+#[tokio::test]
+async fn a_budget_that_is_used_up_is_told_once() {
+    let stack = Stack::connect().await;
+    let name = fresh("told");
+    workflow(&stack, &name).await;
+    budgets::put(&stack, &name, "total", &[(&name, "tokens: 1000")]).await;
+    let queue = stack.listen(&name).await;
+    let manifest = stack.run(&name, "a", json!({ "text": "Say yes." })).await;
+    assert_eq!(manifest["error"]["name"], "Bcce.BudgetExceeded", "{manifest}");
+    for _ in 0..2 {
+        let watched = watch();
+        assert!(watched["counters"].as_u64() >= Some(1), "{watched}");
+    }
+    let alerts = stack.eventually("the alert", async || {
+        let messages = stack.sweep(&queue, 1).await;
+        let alerts = messages.iter().filter_map(alert_of);
+        let alerts: Vec<Value> = alerts.filter(|alert| alert["budget"] == name).collect();
+        (!alerts.is_empty()).then_some(alerts)
+    });
+    let [alert] = alerts.await.try_into().expect("the alert was sent twice");
+    assert_eq!((&alert["percent"], &alert["refused"]), (&json!(100), &json!(true)), "{alert}");
+    assert_eq!((&alert["limit"], &alert["spent"]), (&json!("1000"), &json!("0")), "{alert}");
+    assert_eq!((&alert["scope"], &alert["value"]), (&json!("workflow"), &json!(name)), "{alert}");
+    let written = log("watch-budgets");
+    assert!(written.contains("BudgetUsed"), "{written}");
+}
+
+/// Returns the alert in a message of the topic, or `None` for another message.
+fn alert_of(message: &Message) -> Option<Value> {
+    let alert: Value = serde_json::from_str(message.body()?).ok()?;
+    (alert["kind"] == "budget").then_some(alert)
 }

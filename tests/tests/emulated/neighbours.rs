@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
 use bcce_core::ledger::slots_pk;
 use bcce_core::run::slots::Lane;
-use bcce_tests::harness::stack::{RunRef, Stack, fresh, output, release};
+use bcce_tests::harness::stack::{RunRef, Stack, fresh, invoke, output, release};
 use serde_json::{Value, json};
 
 /// `TenantMaximumRuns` of the local stack.
@@ -101,16 +101,7 @@ async fn a_tenant_above_its_limit_waits_and_another_tenant_does_not() {
 
 /// Invokes `dispatch` with a message, as the poller of SQS does, and returns the failures that it reports.
 fn dispatch(message: &Value) -> Vec<Value> {
-    let function = format!("{}-dispatch", output("BCCE_STACK"));
-    let url = output("AWS_ENDPOINT_URL");
-    let answer = ureq::post(format!("{url}/2015-03-31/functions/{function}/invocations"))
-        .header(
-            "authorization",
-            "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/lambda/aws4_request",
-        )
-        .send(json!({ "Records": [message] }).to_string());
-    let body = answer.unwrap().body_mut().read_to_string().unwrap();
-    let response: Value = serde_json::from_str(&body).unwrap();
+    let response = invoke("dispatch", &json!({ "Records": [message] }));
     response["batchItemFailures"].as_array().unwrap_or_else(|| panic!("{response}")).clone()
 }
 

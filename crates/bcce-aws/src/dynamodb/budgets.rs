@@ -1,5 +1,6 @@
 //! The counters of budgets. [`bcce_core::run::budgets`] describes what moves between them.
 
+mod alerts; // alerts, and calls that were refused
 mod allowances; // what parts reserve and spend
 mod calls; // what calls reserve and spend
 mod leases; // limits, and the money of shards
@@ -10,7 +11,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, TransactWriteItem};
 use bcce_core::base::error::Fault;
-use bcce_core::ledger::{COUNTER_SK, budget_pk, budget_shard_pk, counters_pk};
+use bcce_core::ledger::{COUNTER_SK, budget_pk, budget_shard_pk};
 use bcce_core::ports::{CommitCall, ReadCounter};
 use bcce_core::run::budgets::{CounterState, MOST_SHARDS, Root, Shard};
 use bcce_core::run::call_log::LoggedCall;
@@ -45,20 +46,6 @@ impl Ledger {
     /// Returns the adapter for the counters of budgets in the same table.
     fn budgets(&self) -> BudgetTable {
         BudgetTable { client: self.client.clone(), table: self.table.clone() }
-    }
-}
-
-impl Ledger {
-    /// Lists the values that have a counter of a budget in a window, such as the names of tenants. The value of a budget
-    /// of the environment is empty.
-    ///
-    /// # Errors
-    /// `Bcce.Internal`: the ledger cannot be read.
-    pub async fn budget_values(&self, budget: &str, window: &str) -> Result<Vec<String>, Fault> {
-        let items =
-            self.found("dynamodb:Query budgets", &counters_pk(budget, window), false).await?;
-        let values = items.iter().filter_map(|item| text_of(item, "sk"));
-        Ok(values.map(|value| if value == ALL { String::new() } else { value.clone() }).collect())
     }
 }
 
@@ -184,6 +171,8 @@ fn root(counter: &str, item: &Item) -> Result<Root, Fault> {
             limit: number_of(item, "limit")?,
             revision: number_of(item, "revision")?,
             leased: number_of(item, "leased")?,
+            exceeded: number_of(item, alerts::EXCEEDED),
+            alerted: alerts::alerted(item),
         })
     };
     read().ok_or_else(|| unreadable(counter))

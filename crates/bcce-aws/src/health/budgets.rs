@@ -2,7 +2,7 @@
 //! clients, and not the short ones of [`HealthTable`].
 
 use bcce_core::base::error::Fault;
-use bcce_core::ports::{CommitCall, MoveMoney, ReadCounter, ReserveCall, SetLimit};
+use bcce_core::ports::{CommitCall, MoveMoney, NoteExceeded, ReadCounter, ReserveCall, SetLimit};
 use bcce_core::run::budgets::{CounterState, Limit, Move};
 use bcce_core::run::call_log::LoggedCall;
 use bcce_core::run::ids::{RunRef, StepRef};
@@ -50,6 +50,12 @@ impl ReadCounter for HealthTable {
 impl SetLimit for HealthTable {
     async fn set_limit(&self, limit: &Limit) -> Result<(), Fault> {
         self.budgets().set_limit(limit).await
+    }
+}
+
+impl NoteExceeded for HealthTable {
+    async fn note_exceeded(&self, counter: &str, limit: Decimal) -> Result<(), Fault> {
+        self.budgets().note_exceeded(counter, limit).await
     }
 }
 

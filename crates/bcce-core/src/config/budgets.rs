@@ -232,7 +232,7 @@ pub struct AppliedBudget {
 }
 
 /// Returns the common name of the counters of a budget: `<budget>:<scope>:<unit>`.
-pub fn series(name: &str, scope: &Scope, unit: Unit) -> String {
+fn series(name: &str, scope: &Scope, unit: Unit) -> String {
     let unit = match unit {
         Unit::Usd => "usd",
         Unit::Tokens => "tokens",
@@ -251,7 +251,36 @@ impl AppliedBudget {
     }
 }
 
+/// A budget with the common name of its counters.
+#[derive(Clone, Debug)]
+pub struct Series<'a> {
+    pub name: String,
+    pub budget: &'a Budget,
+    budget_name: &'a str,
+}
+
+impl<'a> Series<'a> {
+    /// Returns the series of a budget.
+    pub fn new(budget_name: &'a str, budget: &'a Budget) -> Self {
+        let name = series(budget_name, &budget.scope, budget.limit().0);
+        Self { name, budget, budget_name }
+    }
+
+    /// Returns the budget as it applies to a value of its scope.
+    pub fn of(&self, value: String) -> AppliedBudget {
+        let Budget { scope, window, .. } = self.budget;
+        let (unit, limit) = self.budget.limit();
+        let (name, scope, window) = (self.budget_name.to_owned(), scope.clone(), *window);
+        AppliedBudget { name, scope, value, window, unit, limit }
+    }
+}
+
 impl Budgets {
+    /// Returns all budgets with the common names of their counters.
+    pub fn series(&self) -> impl Iterator<Item = Series<'_>> {
+        self.budgets.iter().map(|(name, budget)| Series::new(name, budget))
+    }
+
     /// Returns the budgets that pay the calls of a run.
     pub fn applied(&self, payer: &Payer<'_>) -> Vec<AppliedBudget> {
         let applied = self.budgets.iter().filter_map(|(name, budget)| {

@@ -22,6 +22,16 @@ impl MemoryCounters {
         self.0.borrow().get(counter).cloned().unwrap_or_default()
     }
 
+    /// Returns the values that have a counter in a window.
+    pub fn values(&self, series: &str, window: &str) -> Vec<String> {
+        let all = self.0.borrow();
+        let value = |counter: &String| {
+            let rest = counter.strip_prefix(series)?.strip_prefix('#')?;
+            Some(rest.strip_suffix(window)?.strip_suffix('#')?.to_owned())
+        };
+        all.keys().filter_map(value).collect()
+    }
+
     /// Changes a counter.
     pub fn change<T>(&self, counter: &str, change: impl FnOnce(&mut CounterState) -> T) -> T {
         change(self.0.borrow_mut().entry(counter.to_owned()).or_default())

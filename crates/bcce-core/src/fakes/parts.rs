@@ -16,8 +16,8 @@ use crate::fakes::MemoryCounters;
 use crate::ledger::{CountedPart, RunRecord};
 use crate::ports::{
     CancelPackedRun, Closed, CommitAllowance, CountPart, FindPartOwner, FindPlaces, HaltBatch,
-    KeepPart, LogCalls, MoveMoney, PartOf, PartTaken, PlaceRuns, ReadAttempts, ReadBatchProgress,
-    ReadCounter, ReadPartCalls, ReserveAllowance, SetLimit, StopBatch, TakePart,
+    KeepPart, LogCalls, MoveMoney, NoteExceeded, PartOf, PartTaken, PlaceRuns, ReadAttempts,
+    ReadBatchProgress, ReadCounter, ReadPartCalls, ReserveAllowance, SetLimit, StopBatch, TakePart,
 };
 use crate::run::budgets::{CounterState, Limit, Move};
 use crate::run::ids::ItemOf;
@@ -305,6 +305,14 @@ impl ReadAttempts for MemoryLedger {
         self.fault()?;
         let records = self.records.borrow();
         Ok(records.iter().filter(|record| record.run_id == run_id).cloned().collect())
+    }
+}
+
+impl NoteExceeded for MemoryLedger {
+    async fn note_exceeded(&self, counter: &str, limit: Decimal) -> Result<(), Fault> {
+        self.fault()?;
+        self.counters.change(counter, |state| state.exceed(limit));
+        Ok(())
     }
 }
 

@@ -190,6 +190,10 @@ async fn refill(
         if !gather(ledger, limit, shard, needed - left, &state).await? {
             let (spent, reserved) = (state.spent(), state.reserved());
             let shortage = Shortage { at: 0, limit: root.limit, spent, reserved, needed: amount };
+            let is_exceeded = spent + amount > root.limit;
+            if is_exceeded && root.exceeded != Some(root.limit) {
+                ledger.note_exceeded(&limit.counter, root.limit).await?;
+            }
             return Ok(Refill::Short(shortage));
         }
     }

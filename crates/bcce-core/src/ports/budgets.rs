@@ -5,7 +5,7 @@ use rust_decimal::Decimal;
 use crate::base::error::Fault;
 use crate::batch::packed::Allowance;
 use crate::ports::PartOf;
-use crate::run::budgets::{CounterState, Limit, Move};
+use crate::run::budgets::{Alerted, CounterState, Limit, Move};
 use crate::run::call_log::LoggedCall;
 use crate::run::ids::{RunRef, StepRef};
 
@@ -71,10 +71,32 @@ pub trait CommitAllowance {
     ) -> Result<bool, Fault>;
 }
 
-/// Counters of budgets, as every reservation needs them.
-pub trait Counters: ReadCounter + SetLimit + MoveMoney {}
+pub trait NoteExceeded {
+    /// Records that a call was refused, because the rest of this limit could not pay it. Safe to repeat.
+    async fn note_exceeded(&self, counter: &str, limit: Decimal) -> Result<(), Fault>;
+}
 
-impl<L> Counters for L where L: ReadCounter + SetLimit + MoveMoney {}
+pub trait ListCounters {
+    /// Lists the values that have a counter in a window, such as the names of tenants. `series` is the common name of
+    /// the counters of a budget. The value of a budget of the environment is empty.
+    async fn counter_values(&self, series: &str, window: &str) -> Result<Vec<String>, Fault>;
+}
+
+pub trait ClaimAlert {
+    /// Records that an alert is sent now, unless the same or a higher one of the same limit was sent. Returns whether it
+    /// was recorded.
+    async fn claim_alert(&self, counter: &str, alert: &Alerted) -> Result<bool, Fault>;
+}
+
+pub trait GiveUpAlert {
+    /// Takes back a claim, since the alert could not be sent.
+    async fn give_up_alert(&self, counter: &str, alert: &Alerted) -> Result<(), Fault>;
+}
+
+/// Counters of budgets, as every reservation needs them.
+pub trait Counters: ReadCounter + SetLimit + MoveMoney + NoteExceeded {}
+
+impl<L> Counters for L where L: ReadCounter + SetLimit + MoveMoney + NoteExceeded {}
 
 /// The part of the ledger that reservations of calls need.
 pub trait BudgetLedger: ReserveCall + CommitCall + Counters {}

@@ -3,11 +3,17 @@
 use std::time::Duration;
 
 use crate::base::error::Fault;
+use crate::run::budget_alert::BudgetAlert;
 use crate::run::notification::RunNotification;
 
 pub trait Publish {
     /// Publishes a notification.
     async fn publish(&self, notification: &RunNotification) -> Result<(), Fault>;
+}
+
+pub trait PublishAlert {
+    /// Publishes the alert of a budget.
+    async fn publish_alert(&self, alert: &BudgetAlert) -> Result<(), Fault>;
 }
 
 pub trait DeadLetter {

@@ -51,12 +51,25 @@ pub struct Reserved {
 }
 
 /// The root of a counter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Root {
     pub limit: Decimal,
     pub revision: u64,
     /// The sum that the shards have.
     pub leased: Decimal,
+    /// The limit under which a call was refused, which may be an earlier one.
+    pub exceeded: Option<Decimal>,
+    /// The last alert that was sent.
+    pub alerted: Option<Alerted>,
+}
+
+/// An alert that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alerted {
+    /// The percentage that was reached.
+    pub percent: u8,
+    /// The limit at that time.
+    pub limit: Decimal,
 }
 
 /// A shard of a counter.
@@ -132,11 +145,29 @@ impl CounterState {
 
     /// Sets the limit, unless there is one of the same or a later revision.
     pub fn set_limit(&mut self, limit: &Limit) {
-        let leased = self.root.as_ref().map_or(Decimal::ZERO, |root| root.leased);
-        if self.root.as_ref().is_none_or(|root| root.revision < limit.revision) {
-            let Limit { limit, revision, .. } = limit;
-            self.root = Some(Root { limit: *limit, revision: *revision, leased });
+        let Limit { limit, revision, .. } = limit;
+        let root = self.root.get_or_insert_default();
+        if root.revision < *revision {
+            (root.limit, root.revision) = (*limit, *revision);
         }
+    }
+
+    /// Notes that a call was refused under this limit.
+    pub fn exceed(&mut self, limit: Decimal) {
+        if let Some(root) = &mut self.root {
+            root.exceeded = Some(limit);
+        }
+    }
+
+    /// Notes an alert, unless it was sent before. Returns whether it did.
+    pub fn claim(&mut self, alert: &Alerted) -> bool {
+        let Some(root) = &mut self.root else { return false };
+        let is_new = |known: &Alerted| known.limit != alert.limit || known.percent < alert.percent;
+        let is_new = root.alerted.as_ref().is_none_or(is_new);
+        if is_new {
+            root.alerted = Some(*alert);
+        }
+        is_new
     }
 
     /// Makes a move if its condition holds. Returns whether it did.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use time::{Date, OffsetDateTime};
 
 use crate::base::error::Fault;
-use crate::base::json::is_zero;
+use crate::base::json::{is_false, is_zero};
 use crate::base::platform::PlatformUse;
 use crate::call::attempt::{Attempt, Totals};
 use crate::run::artifact::{ArtifactRef, FinishedStep, StepFailure, StepRecord};
@@ -111,6 +111,9 @@ pub struct Manifest {
     pub usage_by_step: Vec<StepUsage>,
     pub prices_date: Option<Date>,
     pub policy_sha256: Option<String>,
+    /// True if the environment has budgets and none of them pays the run.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub without_budget: bool,
     /// The use of AWS besides models by the run's execution. Empty for a run of a packed batch: the manifest of its
     /// part has it.
     #[serde(default, skip_serializing_if = "PlatformUse::is_empty")]
@@ -197,6 +200,7 @@ impl Manifest {
             usage_by_step,
             totals,
             prices_date: plan.map(|plan| plan.prices_date),
+            without_budget: evidence.plan.is_some_and(Plan::is_without_budget),
             policy_sha256: plan.map(|plan| plan.policy_sha256.clone()),
             platform: PlatformUse::default(),
             truncated: steps.iter().map(|step| step.truncated).sum(),

@@ -12,7 +12,9 @@ use crate::run::notification::RunStatus;
 pub fn of_run(environment: &str, manifest: &Manifest) -> Vec<String> {
     let run = run(environment, manifest);
     let calls = manifest.usage_by_model.iter().map(|line| by_model(environment, manifest, line));
-    std::iter::once(run).chain(calls).chain(rejected(environment, manifest)).collect()
+    let others =
+        rejected(environment, manifest).into_iter().chain(without_budget(environment, manifest));
+    std::iter::once(run).chain(calls).chain(others).collect()
 }
 
 /// Returns the metric of rejected calls over all targets. An alarm can be set on it before any target is known.
@@ -20,6 +22,12 @@ fn rejected(environment: &str, manifest: &Manifest) -> Option<String> {
     let rejected: u64 = manifest.usage_by_model.iter().map(|line| line.rejected_calls).sum();
     let metrics = [("RejectedCalls", "Count", json!(rejected))];
     (rejected > 0).then(|| document(manifest, &[("Environment", environment)], &metrics))
+}
+
+/// Returns the metric of a run that no budget pays, although the environment has budgets.
+fn without_budget(environment: &str, manifest: &Manifest) -> Option<String> {
+    let metrics = [("RunsWithoutBudget", "Count", json!(1))];
+    manifest.without_budget.then(|| document(manifest, &[("Environment", environment)], &metrics))
 }
 
 fn run(environment: &str, manifest: &Manifest) -> String {

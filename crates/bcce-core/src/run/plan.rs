@@ -260,6 +260,13 @@ fn checked_inputs(sources: &Sources<'_>) -> (Map<String, Value>, Problems) {
     }
 }
 
+impl Plan {
+    /// Returns true if the environment has budgets and none of them pays the calls.
+    pub fn is_without_budget(&self) -> bool {
+        self.budgets.as_ref().is_some_and(|budgets| budgets.applied.is_empty())
+    }
+}
+
 /// Returns the budgets that pay the calls of a plan. Returns `None` if the environment has no budgets.
 fn budgets(configuration: &Configuration, plan: &Plan) -> Option<AppliedBudgets> {
     let budgets = &configuration.budgets;

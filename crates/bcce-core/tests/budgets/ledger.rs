@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use bcce_core::base::error::Fault;
-use bcce_core::ports::{CommitCall, MoveMoney, ReadCounter, ReserveCall, SetLimit};
+use bcce_core::ports::{CommitCall, MoveMoney, NoteExceeded, ReadCounter, ReserveCall, SetLimit};
 use bcce_core::run::budgets::{CounterState, Limit, Move, Reserved};
 use bcce_core::run::call_log::LoggedCall;
 use bcce_core::run::ids::{RunRef, StepRef};
@@ -141,6 +141,14 @@ impl SetLimit for Memory {
     async fn set_limit(&self, limit: &Limit) -> Result<(), Fault> {
         give_way().await;
         self.counters.borrow_mut().entry(limit.counter.clone()).or_default().set_limit(limit);
+        Ok(())
+    }
+}
+
+impl NoteExceeded for Memory {
+    async fn note_exceeded(&self, counter: &str, limit: Decimal) -> Result<(), Fault> {
+        give_way().await;
+        self.change(counter, |counter| counter.exceed(limit));
         Ok(())
     }
 }

@@ -99,7 +99,7 @@ async fn a_call_waits_for_what_a_call_under_way_gives_back() {
     let all = Decimal::new(1, 2);
     let counter = "day:tenant:usd#default#2026-11-01".to_owned();
     let shard = Shard { revision: 1, reserved: all, ..Shard::default() };
-    let root = Root { limit: all, revision: 1, leased: all };
+    let root = Root { limit: all, revision: 1, leased: all, ..Root::default() };
     let state = CounterState { root: Some(root), shards: [(0, shard)].into() };
     let ledger = ports.caller.health.ledger();
     ledger.counters.change(&counter, |known| *known = state);

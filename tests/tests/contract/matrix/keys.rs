@@ -122,6 +122,7 @@ fn of_batch(kind: &str, batch: &BatchRef) -> Option<Vec<String>> {
 fn of_none(kind: &str, workflow: &str) -> Option<Vec<String>> {
     Some(vec![match kind {
         "config: workflow" => format!("config/workflows/{workflow}/0a.yaml"),
+        "config: budgets" => "config/budgets/0a.yaml".to_owned(),
         "config: webhook" => "config/webhooks/github/0a.yaml".to_owned(),
         "inbox" => format!("batches/inbox/{workflow}/a.jsonl"),
         "uploads" => "batches/uploads/a.jsonl".to_owned(),
@@ -144,6 +145,9 @@ pub fn of_ledger(kind: &str) -> (String, &'static [&'static str]) {
             budget_shard_pk("day##2026-11-29", 10),
             &["pk", "sk", "free", "leased", "reserved", "revision", "spent"],
         ),
+        "alert of a budget" => {
+            (budget_pk("day##2026-11-29"), &["pk", "sk", "alerted_limit", "alerted_percent"])
+        }
         "list of counters" => (counters_pk("day", "2026-11-29"), &["pk", "sk", "expires_at"]),
         "batch record" => (batch_pk("explain-batch-1"), &["pk", "sk", "status"]),
         "progress" => (progress_pk(&batch), &["pk", "sk", "succeeded"]),

@@ -100,6 +100,7 @@ pub const OBJECTS: &[Row] = &[
     ("batch: manifest", &["CloseBatch"], &["CloseBatch"]),
     ("batch: signature", &["CloseBatch"], &["CloseBatch"]),
     ("config: workflow", &[], &["OpenBatch", "Prepare"]),
+    ("config: budgets", &[], &["OpenBatch", "Prepare", "WatchBudgets"]),
     ("config: webhook", &[], &["OpenBatch", "Prepare", "Webhook"]),
     ("inbox", &[], &["OpenBatch", "OpenItem", "RenderPart", "RunPart"]),
     ("uploads", &[], &["OpenBatch", "OpenItem", "RenderPart", "RunPart"]),
@@ -167,16 +168,27 @@ pub const ITEMS: &[Item] = &[
     Item {
         kind: "counter of a budget",
         update: &["Invoke", "RenderPart", "RunPart"],
-        read: &["Invoke", "RenderPart", "RunPart"],
+        read: &["Invoke", "RenderPart", "RunPart", "WatchBudgets"],
         ..NOBODY
     },
     Item {
         kind: "spending of a budget",
         update: &["CollectPart", "Invoke", "PersistArtifact", "RenderPart", "RunPart", "TakePart"],
-        read: &["Invoke", "RenderPart", "RunPart"],
+        read: &["Invoke", "RenderPart", "RunPart", "WatchBudgets"],
         ..NOBODY
     },
-    Item { kind: "list of counters", update: &["Invoke", "RenderPart", "RunPart"], ..NOBODY },
+    Item {
+        kind: "list of counters",
+        update: &["Invoke", "RenderPart", "RunPart"],
+        read: &["WatchBudgets"],
+        ..NOBODY
+    },
+    Item {
+        kind: "alert of a budget",
+        update: &["Invoke", "RenderPart", "RunPart", "WatchBudgets"],
+        read: &["Invoke", "RenderPart", "RunPart", "WatchBudgets"],
+        ..NOBODY
+    },
     Item { kind: "batch record", put: &["OpenBatch"], update: &["CloseBatch"], ..NOBODY },
     Item {
         kind: "progress",

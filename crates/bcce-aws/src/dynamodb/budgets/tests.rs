@@ -162,7 +162,7 @@ async fn a_call_is_committed_once() {
 
 #[tokio::test]
 async fn money_is_leased_below_the_limit_of_the_same_revision_only() {
-    let root = Root { limit: 50.into(), revision: 3, leased: 20.into() };
+    let root = Root { limit: 50.into(), revision: 3, leased: 20.into(), ..Root::default() };
     let rule = mock!(Client::transact_write_items)
         .match_requests(|write| {
             let updates = updates(write);

@@ -202,6 +202,7 @@ fn counted() -> CountedPart {
         results: ArtifactRef::of("results".into(), b""),
         outputs: ArtifactRef::of("outputs".into(), b""),
         sums: Sums::none(),
+        without_budget: 0,
         progress: BatchProgress { succeeded: 3, ..BatchProgress::default() },
         usage_by_model: vec![],
         usage_by_tags: vec![of("search", 1), of("risk", 2)],

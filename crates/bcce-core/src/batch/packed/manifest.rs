@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use crate::base::json::is_zero;
 use crate::batch::manifest::Sums;
 use crate::batch::packed::tree::{self, Hash};
 use crate::batch::progress::BatchProgress;
@@ -37,6 +38,9 @@ pub struct PartManifest {
     pub outputs: ArtifactRef,
     #[serde(flatten)]
     pub sums: Sums,
+    /// The number of runs that no budget pays, although the environment has budgets.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub without_budget: u64,
     /// The runs of this batch attempt, as they count in the batch progress.
     pub progress: BatchProgress,
     /// The usage of these runs, by region and model.
@@ -56,6 +60,7 @@ pub struct PartOutcome<'a> {
     pub results: ArtifactRef,
     pub outputs: ArtifactRef,
     pub sums: Sums,
+    pub without_budget: u64,
     pub progress: BatchProgress,
     pub usage_by_model: Vec<UsageLine>,
     pub usage_by_tags: Vec<TaggedUsage>,
@@ -81,6 +86,7 @@ impl PartManifest {
             results: outcome.results,
             outputs: outcome.outputs,
             sums: outcome.sums,
+            without_budget: outcome.without_budget,
             progress: outcome.progress,
             usage_by_model: outcome.usage_by_model,
             usage_by_tags: outcome.usage_by_tags,

@@ -40,5 +40,9 @@ pub fn of_part(environment: &str, manifest: &PartManifest) -> Vec<String> {
     if rejected > 0 {
         documents.push(document(&of_environment, &[("RejectedCalls", "Count", json!(rejected))]));
     }
+    if manifest.without_budget > 0 {
+        let metric = ("RunsWithoutBudget", "Count", json!(manifest.without_budget));
+        documents.push(document(&of_environment, &[metric]));
+    }
     documents
 }
