@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bcce_core::base::error::Fault;
 use bcce_core::batch::bulk::MIN_RECORDS;
+use bcce_core::batch::intake::Typical;
 use bcce_core::batch::packed::PartManifest;
 use bcce_core::batch::{BatchManifest, BatchRef, Entry, Item, Mode, StoredBatch, Way};
 use bcce_core::config::configuration::Configuration;
@@ -22,7 +23,7 @@ use crate::stack::Stack;
 
 /// The number of objects or documents that are read at the same time. SSM accepts 40 reads per second.
 const AT_A_TIME: usize = 8;
-/// The number of batches of a shard and day that are read.
+/// The largest number of batches of a shard and day that are read. A day has sixteen shards.
 const BATCHES_OF_A_SHARD: i32 = 1_000;
 
 /// The configurations of workflows.
@@ -103,7 +104,7 @@ async fn measured(
     let opened = manifest.and_then(|manifest| manifest.opened);
     let Some(opened) = opened.filter(|opened| opened.way == Way::Packed) else { return Ok(None) };
     let stored: Option<StoredBatch> = find(store, &batch.request_key()).await?;
-    let (Some(stored), Some(item)) = (stored, first_item(stack, &batch).await?) else {
+    let (Some(stored), Some(item)) = (stored, typical_item(stack, &batch).await?) else {
         return Ok(None);
     };
     let ran = Ran {
@@ -116,12 +117,17 @@ async fn measured(
     Ok(ran.measured(configuration, stack.region()))
 }
 
-async fn first_item(stack: &Stack, batch: &BatchRef) -> Result<Option<Item>, Fault> {
+/// Returns an item that stands for all of them, from the first part, as opening the batch chose it.
+async fn typical_item(stack: &Stack, batch: &BatchRef) -> Result<Option<Item>, Fault> {
     let entries: Option<Vec<Entry>> = find_lines(&stack.store, &batch.part_key(1)).await?;
-    Ok(entries.into_iter().flatten().find_map(|entry| match entry {
-        Entry::Item(item) => Some(*item),
-        Entry::Rejected(_) => None,
-    }))
+    let mut typical = Typical::default();
+    for entry in entries.iter().flatten() {
+        typical.note(entry, || match entry {
+            Entry::Item(item) => Some((**item).clone()),
+            Entry::Rejected(_) => None,
+        });
+    }
+    Ok(typical.get().cloned())
 }
 
 /// Returns the usage that the manifests of the parts state.

@@ -165,6 +165,21 @@ fn a_counter_of_a_step_costs_two_write_units_at_most_and_one_of_runs_costs_one()
     assert!((1_024..2_048).contains(&bytes[0]) && bytes[1] < 1_024, "{bytes:?} on a busy day");
 }
 
+/// DynamoDB refuses a longer expression, and then the part of a batch would never be counted.
+#[test]
+fn the_update_of_a_counter_fits_however_much_the_calls_of_a_part_differ() {
+    let mut mixed = calls("correctness");
+    // Each bucket from a tenth of a second to ten minutes, and from 8 to 64,000 tokens.
+    let detail = &mut mixed.usage.detail;
+    (100..600_000).for_each(|time| detail.first_token.record(time));
+    (100..600_000).for_each(|time| detail.answer.record(time));
+    (8..64_000).for_each(|tokens| detail.answer_tokens.record(tokens));
+    let counted = ToCount { calls: vec![mixed], runs: vec![] };
+    let change = changes("r", &counted).remove(0);
+    let bytes = change.update.len();
+    assert!(bytes <= 4_096, "{bytes} bytes for {} names", change.names.len());
+}
+
 /// The keys that each transaction writes, in order.
 type Written = Arc<Mutex<Vec<Vec<String>>>>;
 
