@@ -78,7 +78,6 @@ impl Ran<'_> {
             plan: Some(&plan),
             region,
             now: self.started_at,
-            is_budgeted: configuration.budgets.may_apply(&batch.tenant, &batch.workflow),
         });
         chosen.bulk.map(|bulk| bulk.target)
     }

@@ -1,6 +1,4 @@
 use bcce_core::batch::BatchRequest;
-use bcce_core::config::budgets::Budgets;
-use bcce_core::document::from_yaml;
 use serde_json::Value;
 use time::macros::datetime;
 
@@ -83,11 +81,6 @@ fn the_documents_decide_whether_a_job_can_take_the_items() {
         changed.template.steps.push(step);
     }));
     assert!(is_left_out(|changed| changed.policy.allowed_models = vec!["anthropic.other".into()]));
-    let budgets = "version: 1\nbudgets:\n  all: { scope: environment, window: day, usd: 5 }\n";
-    let budgets: Budgets = from_yaml(budgets).finished().unwrap();
-    let mut budgeted = configuration("");
-    budgeted.budgets = budgets;
-    assert_eq!(measured(json!({}), 100, &budgeted, &[usage("3")]), None);
     let mut other = configuration("");
     other
         .models

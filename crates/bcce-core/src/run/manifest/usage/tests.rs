@@ -228,6 +228,7 @@ fn answers_that_max_tokens_cut_are_counted_once_for_each_step_execution() {
             item: None,
             decisions: vec![],
             attempts,
+            cached_from: None,
             totals,
         };
         sealed(&plan, vec![FinishedStep { record, truncated }], vec![]).usage_by_step.remove(0)
