@@ -212,10 +212,10 @@ pub enum Metrics {
     /// cent. A document applies to every tenant, so the calls of all tenants count. Choose a --period that begins after
     /// the last change of the documents, because earlier calls were made with other values.
     ///
-    /// With --json, `advice` is a list with the fields `kind` (max_tokens, cut_answers, unused_cache, cache_loss, bulk or
-    /// failing_target), `title`, `about`, `measured` with its `figures`, `matters`, `change` (`document`, `key`, `from`,
-    /// `to`, `text`) and `usd`, which is null if the change saves no known amount of money. `too_few` lists the steps and
-    /// targets with too few calls, and `not_examined` the workflows without a valid configuration.
+    /// With --json, `advice` is a list with the fields `kind` (max_tokens, cut_answers, unused_cache, cache_loss, bulk
+    /// or failing_target), `title`, `about`, `measured` with its `figures`, `matters`, `change` (`document`, `key`,
+    /// `from`, `to`, `text`) and `usd`, which is null if the change saves no known amount of money. `too_few` lists the
+    /// steps and targets with too few calls, and `not_examined` the workflows without a valid configuration.
     Advice(cmd::metrics::advice::Args),
     /// Compare the ledger with an AWS Cost and Usage Report 2.0, and name each difference
     ///

@@ -65,7 +65,10 @@ impl Report<'_> {
 
     /// Returns the report as JSON.
     pub fn json(&self) -> Value {
-        let few = |few: &TooFew| json!({ "of": few.of, "counted": few.counted, "count": few.count, "needed": few.needed });
+        let few = |few: &TooFew| {
+            let TooFew { of, counted, count, needed } = few;
+            json!({ "of": of, "counted": counted, "count": count, "needed": needed })
+        };
         let unread =
             |(workflow, why): &(String, String)| json!({ "workflow": workflow, "because": why });
         let period = self.selected.period;

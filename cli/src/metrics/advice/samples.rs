@@ -45,8 +45,8 @@ pub fn configuration(keys: &str) -> Configuration {
     }
 }
 
-/// Returns answered calls of the step `summary` to the first target. `lengths` are tokens, each with a number of answers.
-/// Each prompt has `prompt` tokens.
+/// Returns answered calls of the step `summary` to the first target. `lengths` are tokens, each with a number of
+/// answers. Each prompt has `prompt` tokens.
 pub fn answers(lengths: &[(u64, u64)], prompt: u64) -> CountedCalls {
     let mut answer_tokens = Histogram::default();
     for (tokens, times) in lengths {
