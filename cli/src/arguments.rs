@@ -50,7 +50,7 @@ pub enum Verb {
     /// Submit, list, watch, read, verify, retry, cancel and finalize batches
     #[command(subcommand)]
     Batch(Batch),
-    /// Show the cost, the tokens, the latency and the errors of a period
+    /// Show the cost, the tokens, the latency and the errors of a period, and advise what to change
     #[command(subcommand)]
     Metrics(Metrics),
     /// Show what is spent and reserved of the budgets
@@ -200,6 +200,23 @@ pub enum Metrics {
     ///
     /// Without --by, the errors of all calls are counted by name.
     Errors(cmd::metrics::errors::Args),
+    /// Advise what to change, from the answers, the caches, the batches and the errors that were measured
+    ///
+    /// Compares the usage of a period with the documents as they are now, and prints advice: what was measured, why it
+    /// matters, and which key of which document to change. The largest amounts of money come first. There is advice
+    /// about a `max_tokens` that is far above the answers of its step or cuts them, a prompt cache that is not used or
+    /// costs more than it saves, batches that ran on demand and could have run in bulk, and targets that nearly always
+    /// fail.
+    ///
+    /// A step needs 100 answers and a target 20 calls; what has fewer is listed. Advice about money needs at least one
+    /// cent. A document applies to every tenant, so the calls of all tenants count. Choose a --period that begins after
+    /// the last change of the documents, because earlier calls were made with other values.
+    ///
+    /// With --json, `advice` is a list with the fields `kind` (max_tokens, cut_answers, unused_cache, cache_loss, bulk
+    /// or failing_target), `title`, `about`, `measured` with its `figures`, `matters`, `change` (`document`, `key`,
+    /// `from`, `to`, `text`) and `usd`, which is null if the change saves no known amount of money. `too_few` lists the
+    /// steps and targets with too few calls, and `not_examined` the workflows without a valid configuration.
+    Advice(cmd::metrics::advice::Args),
     /// Compare the ledger with an AWS Cost and Usage Report 2.0, and name each difference
     ///
     /// Compares the tokens of Claude by day, region, model, kind of token, service tier and route, for the days of the

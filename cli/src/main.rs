@@ -63,6 +63,7 @@ async fn main() -> ExitCode {
         Verb::Metrics(Metrics::Latency(args)) => {
             cmd::metrics::latency::run(args, &world, out).await
         }
+        Verb::Metrics(Metrics::Advice(args)) => cmd::metrics::advice::run(args, &world, out).await,
         Verb::Metrics(Metrics::Reconcile(args)) => {
             cmd::metrics::reconcile::run(args, &world, out).await
         }

@@ -1,5 +1,6 @@
 //! Usage and costs of a period: reads the counters of the ledger, selects and sums them, and prints them.
 
+pub mod advice; // advice from measured usage
 pub mod dimension; // the dimensions that usage is grouped and filtered by
 pub mod groups; // sums over groups
 pub mod notes; // the lines below a table: what is in the sums and what is not
@@ -25,13 +26,20 @@ use crate::world::World;
 /// The number of shards that are read at the same time.
 const AT_A_TIME: usize = 32;
 
-/// The options that all commands for metrics have.
+/// The option that selects days.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Selection {
+pub struct Days {
     /// Days to include, in UTC: a number such as 7d, today, yesterday, a month such as 2026-11, a day, or two days
     /// such as 2026-11-01..2026-11-15
     #[arg(long, default_value = "7d", value_parser = period::parse)]
     period: Written,
+}
+
+/// The options of the commands that group usage.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Selection {
+    #[command(flatten)]
+    days: Days,
     // Not a comment of documentation, where <name> would be HTML.
     #[arg(
         long,
@@ -79,6 +87,19 @@ pub struct Selected {
     pub platform: Option<PlatformPrices>,
 }
 
+impl Days {
+    /// Returns the selected days, until today at most.
+    ///
+    /// # Errors
+    /// The period starts after today.
+    pub fn period(&self, world: &World) -> Outcome<Period> {
+        self.period.until(world.now().date()).map_err(|cause| {
+            let advice = "nothing was read; choose an earlier period";
+            Failure::usage(format!("--period: {cause}"), advice)
+        })
+    }
+}
+
 impl Selection {
     /// Checks that the options select whole runs: the use of AWS besides tokens is not known by call.
     ///
@@ -103,12 +124,7 @@ impl Selection {
     /// # Errors
     /// The period starts after today, no run has a tag that an option names, or the ledger cannot be read.
     pub async fn read(self, by: Dimension, compare: bool, world: &World) -> Outcome<Selected> {
-        let period = self.period.until(world.now().date()).map_err(|cause| {
-            Failure::usage(
-                format!("--period: {cause}"),
-                "nothing was read; choose an earlier period",
-            )
-        })?;
+        let period = self.days.period(world)?;
         let stack = Stack::find(world).await?;
         let days = usage_of(&stack.ledger, period).await?;
         let before = match compare {

@@ -1,5 +1,6 @@
 //! The commands for metrics.
 
+pub mod advice;
 pub mod cost;
 pub mod errors;
 pub mod latency;

@@ -142,6 +142,11 @@ fn tag(given: &str) -> Result<(String, String), String> {
 }
 
 impl Filters {
+    /// Returns the filters for these workflows and steps. An empty list selects all.
+    pub fn of_steps(workflow: Vec<String>, step: Vec<String>) -> Self {
+        Self { workflow, step, ..Self::default() }
+    }
+
     /// Returns the cost tags that are named.
     pub fn tags(&self) -> impl Iterator<Item = &str> {
         self.tag.iter().map(|(name, _)| name.as_str())

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bcce_core::base::platform::PlatformUse;
 use bcce_core::call::attempt::Totals;
 use bcce_core::ledger::usage::DayOfUsage;
-use bcce_core::run::manifest::{Detail, RunCounts, UsageLine};
+use bcce_core::run::manifest::{Detail, RunCounts, StepUsage, UsageLine};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
@@ -44,6 +44,12 @@ impl Sums {
         self.platform_runs += other.platform_runs;
         self.line.add(&other.line);
         self.detail.add(&other.detail);
+    }
+
+    /// Adds counted calls.
+    pub fn add_calls(&mut self, usage: &StepUsage) {
+        self.line.add(&usage.line);
+        self.detail.add(&usage.detail);
     }
 
     /// Returns the known cost in USD.
@@ -95,9 +101,7 @@ impl Groups {
         let mut groups: BTreeMap<String, Sums> = BTreeMap::new();
         for counted in days.iter().flat_map(|day| &day.calls) {
             if filters.want_calls(counted) {
-                let sums = groups.entry(by.of_calls(counted)).or_default();
-                sums.line.add(&counted.usage.line);
-                sums.detail.add(&counted.usage.detail);
+                groups.entry(by.of_calls(counted)).or_default().add_calls(&counted.usage);
             }
         }
         let have_runs = by.is_of_runs() && !filters.select_calls();

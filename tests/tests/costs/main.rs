@@ -1,9 +1,10 @@
 //! Shows that `bcce metrics` agrees to the last digit with what the artifacts say, priced by hand: runs of two tenants
 //! and four workflows, with cache reads and writes, long prompts, failed, lost and unpriced calls, bulk records, and
-//! calls on both sides of a change of prices.
+//! calls on both sides of a change of prices. Then checks the advice of `bcce metrics advice` for two batches.
 //!
 //! `make costs` starts the suite on a local stack of its own, because it sums everything that the stack has counted.
 
+mod advice;
 mod bill;
 mod by_hand;
 mod mix;
@@ -148,6 +149,7 @@ async fn the_costs_of_a_mix_equal_the_sums_by_hand() {
     answers_are_timed(&calls);
     a_table_says_what_is_missing(&calls);
     bill::is_reconciled(&calls);
+    advice::is_given(&stack).await;
 }
 
 /// Checks that the mix has everything that a cost can depend on.

@@ -34,13 +34,13 @@ impl Change {
     }
 
     /// Returns a change that adds to counters. The names of the counters are arbitrary, so the expression refers to
-    /// them by number.
+    /// them by number. The numbers are in hex, because an expression has at most 4 KB.
     pub fn adding(key: (String, String), counters: Vec<(String, AttributeValue)>) -> Self {
-        let add: Vec<String> = (0..counters.len()).map(|n| format!("#c{n} :c{n}")).collect();
+        let add: Vec<String> = (0..counters.len()).map(|n| format!("#c{n:x} :c{n:x}")).collect();
         let (mut names, mut values) = (HashMap::new(), Item::new());
         for (n, (name, value)) in counters.into_iter().enumerate() {
-            names.insert(format!("#c{n}"), name);
-            values.insert(format!(":c{n}"), value);
+            names.insert(format!("#c{n:x}"), name);
+            values.insert(format!(":c{n:x}"), value);
         }
         Self { key, update: format!("ADD {}", add.join(", ")), condition: None, names, values }
     }

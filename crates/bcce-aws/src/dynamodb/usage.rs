@@ -20,13 +20,14 @@ use super::Ledger;
 use super::change::{Change, Write};
 use super::item::{Item, number, number_of, text, text_of};
 
-/// The prefixes of the counters of errors by name, of what runs take of AWS, and of the buckets of the two histograms.
-/// Those of buckets are short, because DynamoDB charges a write by the size of the item.
+/// The prefixes of the counters of errors by name, of what runs take of AWS, and of the buckets of the histograms. Those
+/// of buckets are short, because DynamoDB charges a write by the size of the item.
 const ERROR: &str = "error:";
 const PLATFORM: &str = "aws:";
 const PLATFORM_RUNS: &str = "aws_runs";
 const FIRST_TOKEN: &str = "f";
 const ANSWER: &str = "a";
+const ANSWER_TOKENS: &str = "o";
 
 /// The most usage counters of one transaction. It has room for the three other writes that count a run or a part.
 const MOST: usize = 96;
@@ -142,6 +143,8 @@ fn calls_counters(StepUsage { line, detail, .. }: &StepUsage) -> Counters {
         ("cache_read_tokens", usage.cache_read_tokens),
         ("cache_write_5m_tokens", usage.cache_write_5m_tokens),
         ("cache_write_1h_tokens", usage.cache_write_1h_tokens),
+        ("cut_answers", detail.cut_answers),
+        ("failed_over_ms", detail.failed_over_ms),
     ];
     let amounts = [
         ("cost_usd", line.totals.known_cost()),
@@ -151,12 +154,17 @@ fn calls_counters(StepUsage { line, detail, .. }: &StepUsage) -> Counters {
     ];
     let counts = counts.into_iter().filter(|(_, count)| *count > 0);
     let amounts = amounts.into_iter().filter(|(_, amount)| !amount.is_zero());
-    let times = buckets(FIRST_TOKEN, &detail.first_token).chain(buckets(ANSWER, &detail.answer));
+    let histograms = [
+        (FIRST_TOKEN, &detail.first_token),
+        (ANSWER, &detail.answer),
+        (ANSWER_TOKENS, &detail.answer_tokens),
+    ];
+    let buckets = histograms.into_iter().flat_map(|(prefix, of)| buckets(prefix, of));
     counts
         .map(|(name, count)| (name.to_owned(), number(count)))
         .chain(amounts.map(|(name, amount)| (name.to_owned(), number(amount))))
         .chain(error_counters(&detail.errors))
-        .chain(times)
+        .chain(buckets)
         .collect()
 }
 
@@ -226,6 +234,9 @@ fn calls_of(day: Date, item: &Item) -> Option<CountedCalls> {
         errors: errors_of(item)?,
         first_token: histogram_of(item, FIRST_TOKEN)?,
         answer: histogram_of(item, ANSWER)?,
+        answer_tokens: histogram_of(item, ANSWER_TOKENS)?,
+        cut_answers: counter(item, "cut_answers")?,
+        failed_over_ms: counter(item, "failed_over_ms")?,
     };
     // A lost call has failed, and its usage and cost are unknown. Sums of other numbers would make no sense.
     let are_parts = line.lost_calls <= line.failed_calls.min(line.unknown_calls)

@@ -1,10 +1,10 @@
-//! A histogram of times that can be added to another one without loss.
+//! A histogram of times or other counts that can be added to another one without loss.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// The number of buckets between a power of two and the next one. Times below it have a bucket of their own.
+/// The number of buckets between a power of two and the next one. Values below it have a bucket of their own.
 const STEPS: u64 = 8;
 /// The exponent of [`STEPS`].
 const STEPS_EXPONENT: u32 = STEPS.trailing_zeros();
@@ -12,16 +12,16 @@ const STEPS_EXPONENT: u32 = STEPS.trailing_zeros();
 /// The largest relative error of [`Histogram::quantile`]: half the width of a bucket, relative to its lower end.
 pub const MAX_ERROR: f64 = 0.5 / STEPS as f64;
 
-/// A histogram of times in milliseconds. Its buckets are the same in every histogram, so that histograms of different
-/// days, regions or functions add up. The width of a bucket is an eighth of a power of two.
+/// A histogram of values, such as times in milliseconds or tokens. Its buckets are the same in every histogram, so that
+/// histograms of different days, regions or functions add up. The width of a bucket is an eighth of a power of two.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<(u16, u64)>", into = "Vec<(u16, u64)>")]
 pub struct Histogram(BTreeMap<u16, u64>);
 
 impl Histogram {
-    /// Counts a time.
-    pub fn record(&mut self, milliseconds: u64) {
-        self.add_to(bucket(milliseconds), 1);
+    /// Counts a value.
+    pub fn record(&mut self, value: u64) {
+        self.add_to(bucket(value), 1);
     }
 
     /// Adds `times` to a bucket of another histogram.
@@ -34,17 +34,17 @@ impl Histogram {
         other.buckets().for_each(|(bucket, times)| self.add_to(bucket, times));
     }
 
-    /// Returns the buckets that have times, with their number.
+    /// Returns the buckets that have values, with their number.
     pub fn buckets(&self) -> impl Iterator<Item = (u16, u64)> {
         self.0.iter().map(|(bucket, times)| (*bucket, *times))
     }
 
-    /// Returns the number of times.
+    /// Returns the number of values.
     pub fn count(&self) -> u64 {
         self.0.values().sum()
     }
 
-    /// Returns the sum of the times in milliseconds. Its relative error is at most [`MAX_ERROR`].
+    /// Returns the sum of the values. Its relative error is at most [`MAX_ERROR`].
     pub fn sum(&self) -> u64 {
         let times = self.0.iter().map(|(bucket, times)| middle(*bucket).saturating_mul(*times));
         times.fold(0, u64::saturating_add)
@@ -54,8 +54,8 @@ impl Histogram {
         self.0.is_empty()
     }
 
-    /// Returns the time in milliseconds that `percent` of the times do not exceed: the middle of the bucket of that
-    /// time. Its relative error is at most [`MAX_ERROR`]. Returns `None` if the histogram is empty.
+    /// Returns the value that `percent` of the values do not exceed: the middle of the bucket of that value. Its relative
+    /// error is at most [`MAX_ERROR`]. Returns `None` if the histogram is empty.
     pub fn quantile(&self, percent: u64) -> Option<u64> {
         let rank = (self.count() * percent).div_ceil(100).max(1);
         let mut seen = 0;
@@ -64,6 +64,12 @@ impl Histogram {
             seen >= rank
         });
         found.map(|(bucket, _)| middle(*bucket))
+    }
+
+    /// Returns the highest value that the highest bucket with values can hold. No value is above it, and the highest
+    /// value is at most an eighth below it. Returns `None` if the histogram is empty.
+    pub fn highest(&self) -> Option<u64> {
+        self.0.keys().next_back().map(|bucket| lowest(*bucket) + (width(*bucket) - 1))
     }
 }
 
@@ -81,23 +87,29 @@ impl From<Histogram> for Vec<(u16, u64)> {
     }
 }
 
-fn bucket(milliseconds: u64) -> u16 {
-    if milliseconds < STEPS {
-        return milliseconds as u16;
+fn bucket(value: u64) -> u16 {
+    if value < STEPS {
+        return value as u16;
     }
-    let shift = milliseconds.ilog2() - STEPS_EXPONENT;
-    (u64::from(shift) * STEPS + (milliseconds >> shift)) as u16
+    let shift = value.ilog2() - STEPS_EXPONENT;
+    (u64::from(shift) * STEPS + (value >> shift)) as u16
 }
 
 /// Returns the middle of a bucket, rounded down.
 fn middle(bucket: u16) -> u64 {
+    lowest(bucket) + width(bucket) / 2
+}
+
+/// Returns the lowest value of a bucket.
+fn lowest(bucket: u16) -> u64 {
     let bucket = u64::from(bucket);
-    if bucket < 2 * STEPS {
-        return bucket;
-    }
-    let shift = (bucket / STEPS - 1).min(u64::from(u64::BITS - STEPS_EXPONENT - 1));
-    let lowest = (STEPS + bucket % STEPS) << shift;
-    lowest + ((1 << shift) >> 1)
+    if bucket < 2 * STEPS { bucket } else { (STEPS + bucket % STEPS) * width(bucket as u16) }
+}
+
+/// Returns the number of values of a bucket.
+fn width(bucket: u16) -> u64 {
+    let exponent = (u64::from(bucket) / STEPS).saturating_sub(1);
+    1 << exponent.min(u64::from(u64::BITS - STEPS_EXPONENT - 1))
 }
 
 #[cfg(test)]
@@ -131,6 +143,20 @@ mod tests {
             let error = found.abs_diff(exact) as f64 / exact as f64;
             assert!(error <= MAX_ERROR, "p{percent} is {found}");
         }
+    }
+
+    #[test]
+    fn no_value_is_above_the_highest_one() {
+        for value in (0..2_000).chain((2_000..900_000).step_by(37)).chain([u64::MAX / 3, u64::MAX])
+        {
+            let highest = of([1, value]).highest().unwrap();
+            assert!(highest >= value.max(1), "{value} is above {highest}");
+            assert!(
+                bucket(highest) == bucket(value.max(1)),
+                "{highest} is not in the bucket of {value}"
+            );
+        }
+        assert_eq!((of([300]).highest(), Histogram::default().highest()), (Some(319), None));
     }
 
     #[test]

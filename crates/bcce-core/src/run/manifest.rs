@@ -16,7 +16,7 @@ use time::{Date, OffsetDateTime};
 use crate::base::error::Fault;
 use crate::base::json::{is_false, is_zero};
 use crate::base::platform::PlatformUse;
-use crate::call::attempt::{Attempt, Totals};
+use crate::call::attempt::{Attempt, AttemptOutcome, Totals};
 use crate::run::artifact::{ArtifactRef, FinishedStep, StepFailure, StepRecord};
 use crate::run::call_log::LoggedStep;
 use crate::run::ending::{Ending, ExecutionStatus};
@@ -173,7 +173,7 @@ impl Manifest {
             (Some(ending), None, _) => (RunStatus::Failed, Some(ending.fault())),
             (_, error, unfinished) => (RunStatus::Failed, error.or(unfinished)),
         };
-        let paid = evidence.paid().map(|(_, attempt)| attempt);
+        let paid = evidence.paid().map(|call| call.attempt);
         let totals = Totals::of(paid.chain(lost.iter().map(|lost| &lost.attempt)));
         let usage_by_step = usage::by_step(&evidence, &lost);
         let run = evidence.run;
@@ -236,11 +236,27 @@ impl Evidence<'_> {
         self.answers.iter().map(|step| &step.record).chain(failed)
     }
 
-    /// Returns the attempts of this run attempt that artifacts record, each with its step.
-    fn paid(&self) -> impl Iterator<Item = (&str, &Attempt)> {
-        let own = self.records().filter(|record| record.attempt_no == self.run.attempt_no);
-        own.flat_map(|record| {
-            record.attempts.iter().map(|attempt| (record.step_id.as_str(), attempt))
+    /// Returns the attempts of this run attempt that artifacts record.
+    fn paid(&self) -> impl Iterator<Item = PaidCall<'_>> {
+        let answered = self.answers.iter().map(|step| (&step.record, step.truncated));
+        let failed = self.failures.iter().map(|failure| (&failure.record, false));
+        let own = answered.chain(failed);
+        let own = own.filter(|(record, _)| record.attempt_no == self.run.attempt_no);
+        own.flat_map(|(record, truncated)| {
+            record.attempts.iter().map(move |attempt| PaidCall {
+                step: &record.step_id,
+                attempt,
+                // The other attempts of a step that has an answer have failed.
+                is_cut: truncated && attempt.outcome == AttemptOutcome::Answered,
+            })
         })
     }
+}
+
+/// An attempt that an artifact records, with its step.
+struct PaidCall<'a> {
+    step: &'a str,
+    attempt: &'a Attempt,
+    /// True if `max_tokens` cut its answer.
+    is_cut: bool,
 }

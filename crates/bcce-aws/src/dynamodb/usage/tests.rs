@@ -54,6 +54,9 @@ fn calls(step: &str) -> CountedCalls {
                 errors: [("Bcce.TargetBroken".to_owned(), 1)].into(),
                 first_token: times(&[120, 121]),
                 answer: times(&[900, 4_000]),
+                answer_tokens: times(&[12, 300]),
+                cut_answers: 1,
+                failed_over_ms: 41,
             },
         },
     }
@@ -90,6 +93,19 @@ async fn a_counter_is_read_as_it_was_counted() {
     let found = reading(items).usage(DAY, '0').await.unwrap();
     assert_eq!((found.calls, found.runs), (counted.calls, counted.runs));
     assert!(found.unknown.is_empty());
+}
+
+/// An earlier version has counted neither the lengths of answers nor the time of calls that failed over.
+#[tokio::test]
+async fn a_counter_of_an_earlier_version_has_no_lengths_of_answers() {
+    let counted = ToCount { calls: vec![calls("answer")], runs: vec![] };
+    let mut before = changes("r", &counted).into_iter().map(item).next().unwrap();
+    before.retain(|name, _| !["o12", "o49", "cut_answers", "failed_over_ms"].contains(&&**name));
+    let found = reading(vec![before]).usage(DAY, '0').await.unwrap();
+    let mut expected = calls("answer");
+    let detail = &mut expected.usage.detail;
+    (detail.answer_tokens, detail.cut_answers, detail.failed_over_ms) = Default::default();
+    assert_eq!((found.calls, found.unknown.len()), (vec![expected], 0));
 }
 
 /// Another version of this program, or another program, may write to the table.
@@ -133,6 +149,7 @@ fn a_counter_of_a_step_costs_two_write_units_at_most_and_one_of_runs_costs_one()
     let detail = &mut busy.usage.detail;
     (200..20_000).step_by(100).for_each(|time| detail.first_token.record(time));
     (1_000..180_000).step_by(500).for_each(|time| detail.answer.record(time));
+    (100..4_000).step_by(10).for_each(|tokens| detail.answer_tokens.record(tokens));
     let counted = ToCount { calls: vec![busy], runs: vec![runs()] };
     let size = |name: &String, value: &AttributeValue| {
         let text = value.as_s().or(value.as_n()).map_or(8, String::len);
@@ -146,6 +163,21 @@ fn a_counter_of_a_step_costs_two_write_units_at_most_and_one_of_runs_costs_one()
     };
     let bytes: Vec<usize> = changes("r", &counted).into_iter().map(most).collect();
     assert!((1_024..2_048).contains(&bytes[0]) && bytes[1] < 1_024, "{bytes:?} on a busy day");
+}
+
+/// DynamoDB refuses a longer expression, and then the part of a batch would never be counted.
+#[test]
+fn the_update_of_a_counter_fits_however_much_the_calls_of_a_part_differ() {
+    let mut mixed = calls("correctness");
+    // Each bucket from a tenth of a second to ten minutes, and from 8 to 64,000 tokens.
+    let detail = &mut mixed.usage.detail;
+    (100..600_000).for_each(|time| detail.first_token.record(time));
+    (100..600_000).for_each(|time| detail.answer.record(time));
+    (8..64_000).for_each(|tokens| detail.answer_tokens.record(tokens));
+    let counted = ToCount { calls: vec![mixed], runs: vec![] };
+    let change = changes("r", &counted).remove(0);
+    let bytes = change.update.len();
+    assert!(bytes <= 4_096, "{bytes} bytes for {} names", change.names.len());
 }
 
 /// The keys that each transaction writes, in order.

@@ -46,9 +46,9 @@ impl Evidence<'_> {
         let rounds = Rounds::of(&records);
         let waves = self.plan.map_or(1, |plan| waves(plan, self.records()));
         let needs = self.plan.map_or(0, |plan| previous_results(plan, &records));
-        let waited: u64 = self.paid().map(|(_, attempt)| attempt.latency_ms).sum();
+        let waited: u64 = self.paid().map(|call| call.attempt.latency_ms).sum();
         let fails_over = |attempt: &Attempt| attempt.error.is_some_and(ErrorName::fails_over);
-        let reported = self.paid().filter(|(_, attempt)| fails_over(attempt)).count() as u64;
+        let reported = self.paid().filter(|call| fails_over(call.attempt)).count() as u64;
         let is_item = self.run.batch.is_some();
         let budgets = self.plan.and_then(|plan| plan.budgets.as_ref());
         let budgets = budgets.map_or(0, |budgets| budgets.applied.len() as u64);

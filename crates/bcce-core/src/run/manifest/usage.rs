@@ -1,20 +1,21 @@
 //! The usage of a run: by step, target, day and price, and in sum by region and model.
 
+mod detail; // the errors, times, lengths of answers and effects of the cache
+
 use std::collections::BTreeMap;
 
-use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use time::{Date, UtcOffset};
 
 use crate::base::error::ErrorName;
-use crate::base::histogram::Histogram;
 use crate::base::json::is_false;
-use crate::base::usage::Usage;
 use crate::call::attempt::{Attempt, AttemptKind, AttemptOutcome, Totals};
 use crate::config::pricing::{PriceRow, Tier};
-use crate::run::manifest::Evidence;
 use crate::run::manifest::lost::Lost;
+use crate::run::manifest::{Evidence, PaidCall};
 use crate::run::plan::Plan;
+
+pub use detail::Detail;
 
 /// The usage of the calls to one model in one region, as far as it is known.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -60,29 +61,6 @@ pub struct StepUsage {
     pub detail: Detail,
 }
 
-/// The part of a step's usage that only the ledger needs.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Detail {
-    /// The known cost of failed calls in USD. The cost of the line includes it.
-    #[serde(default, skip_serializing_if = "Decimal::is_zero")]
-    pub failed_cost_usd: Decimal,
-    /// The amount in USD by which the tokens that were read from the prompt cache cost less than input tokens.
-    #[serde(default, skip_serializing_if = "Decimal::is_zero")]
-    pub cache_saved_usd: Decimal,
-    /// The amount in USD by which the tokens that were written to the prompt cache cost more than input tokens.
-    #[serde(default, skip_serializing_if = "Decimal::is_zero")]
-    pub cache_extra_usd: Decimal,
-    /// The number of failed calls by error name. A lost call has no error.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub errors: BTreeMap<String, u64>,
-    /// The times from the start of an answered call to its first token, in milliseconds.
-    #[serde(default, skip_serializing_if = "Histogram::is_empty")]
-    pub first_token: Histogram,
-    /// The times from the start of an answered call to its end, in milliseconds.
-    #[serde(default, skip_serializing_if = "Histogram::is_empty")]
-    pub answer: Histogram,
-}
-
 /// The step of calls whose step no manifest states.
 const UNKNOWN_STEP: &str = "(unknown)";
 
@@ -111,20 +89,6 @@ impl UsageLine {
         self.unpriced_calls += other.unpriced_calls;
         self.lost_calls += other.lost_calls;
         self.totals.add(&other.totals);
-    }
-}
-
-impl Detail {
-    /// Adds the detail of other calls.
-    pub fn add(&mut self, other: &Self) {
-        self.failed_cost_usd += other.failed_cost_usd;
-        self.cache_saved_usd += other.cache_saved_usd;
-        self.cache_extra_usd += other.cache_extra_usd;
-        for (name, count) in &other.errors {
-            *self.errors.entry(name.clone()).or_default() += count;
-        }
-        self.first_token.add(&other.first_token);
-        self.answer.add(&other.answer);
     }
 }
 
@@ -174,6 +138,8 @@ pub(super) fn by_model(steps: &[StepUsage]) -> Vec<UsageLine> {
 struct Paid<'a> {
     step: &'a str,
     attempt: &'a Attempt,
+    /// True if `max_tokens` cut the answer.
+    is_cut: bool,
     is_lost: bool,
     is_long: bool,
 }
@@ -205,12 +171,17 @@ pub(super) fn by_step(evidence: &Evidence<'_>, lost: &[Lost]) -> Vec<StepUsage> 
         row.zip(attempt.usage).is_some_and(|(row, used)| row.is_long(&used))
     };
     let own = evidence.paid();
-    let recorded = own.map(|(step, attempt)| (step, attempt, false));
-    let lost = lost.iter().map(|lost| (lost.step.as_str(), &lost.attempt, true));
+    let recorded = own.map(|PaidCall { step, attempt, is_cut }| {
+        let is_long = is_long(attempt);
+        Paid { step, attempt, is_cut, is_lost: false, is_long }
+    });
+    let lost = lost.iter().map(|Lost { step, attempt }| {
+        let is_long = is_long(attempt);
+        Paid { step, attempt, is_cut: false, is_lost: true, is_long }
+    });
     let mut groups: BTreeMap<Key<'_>, Vec<Paid<'_>>> = BTreeMap::new();
-    for (step, attempt, is_lost) in recorded.chain(lost) {
-        let paid = Paid { step, attempt, is_lost, is_long: is_long(attempt) };
-        groups.entry(paid.key()).or_default().push(paid);
+    for call in recorded.chain(lost) {
+        groups.entry(call.key()).or_default().push(call);
     }
     groups.into_iter().map(|(key, calls)| step_usage(evidence.plan, key, &calls)).collect()
 }
@@ -238,29 +209,9 @@ fn step_usage(plan: Option<&Plan>, key: Key<'_>, calls: &[Paid<'_>]) -> StepUsag
         totals: Totals::of(calls.iter().map(|call| call.attempt)),
     };
     let mut detail = Detail::default();
-    calls.iter().for_each(|call| detail.count(plan, call.attempt));
+    calls.iter().for_each(|call| detail.count(plan, call));
     let (step, tier) = (step.to_owned(), tier.to_owned());
     StepUsage { day, step, tier, long_prompt, line, detail }
-}
-
-impl Detail {
-    fn count(&mut self, plan: Option<&Plan>, attempt: &Attempt) {
-        if attempt.outcome == AttemptOutcome::Failed {
-            self.failed_cost_usd += attempt.cost_usd.unwrap_or_default();
-        }
-        if let Some(error) = attempt.error {
-            *self.errors.entry(error.as_str().to_owned()).or_default() += 1;
-        }
-        if attempt.outcome == AttemptOutcome::Answered && attempt.kind != AttemptKind::Bulk {
-            self.answer.record(attempt.latency_ms);
-            attempt.first_token_ms.into_iter().for_each(|time| self.first_token.record(time));
-        }
-        let used = |usage: Usage| row(plan?, attempt)?.cache_effect(tier(attempt), &usage);
-        if let Some(effect) = attempt.usage.and_then(used) {
-            self.cache_saved_usd += effect.saved_usd;
-            self.cache_extra_usd += effect.extra_usd;
-        }
-    }
 }
 
 #[cfg(test)]

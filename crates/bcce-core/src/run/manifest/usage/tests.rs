@@ -1,9 +1,11 @@
+use rust_decimal::Decimal;
 use serde_json::json;
 use time::OffsetDateTime;
 use time::macros::{date, datetime};
 
 use super::*;
 use crate::base::target::tests::target;
+use crate::base::usage::Usage;
 use crate::call::attempt::tests::failed;
 use crate::config::policy::Policy;
 use crate::config::profiles::Profile;
@@ -32,13 +34,8 @@ fn plan() -> Plan {
     crate::run::plan::tests::plan(request, Policy::default()).unwrap()
 }
 
-/// Returns the lines of a run whose steps made these calls.
+/// Returns the manifest of a run whose steps made these calls.
 fn lines(plan: &Plan, calls: &[(&str, Attempt)], lost: &[&str]) -> Manifest {
-    let run = Run {
-        reference: RunRef::first("default", "code-review", "m-1"),
-        execution_arn: "arn".into(),
-        started_at: NOON,
-    };
     let answers = calls.iter().map(|(step, attempt)| FinishedStep {
         record: StepRecord {
             version: 1,
@@ -59,14 +56,23 @@ fn lines(plan: &Plan, calls: &[(&str, Attempt)], lost: &[&str]) -> Manifest {
         call: LoggedCall::new(NOON + time::Duration::HOUR, target("us-east-1")),
         is_committed: false,
     });
+    sealed(plan, answers.collect(), logged_calls.collect())
+}
+
+fn sealed(plan: &Plan, answers: Vec<FinishedStep>, logged_calls: Vec<LoggedStep>) -> Manifest {
+    let run = Run {
+        reference: RunRef::first("default", "code-review", "m-1"),
+        execution_arn: "arn".into(),
+        started_at: NOON,
+    };
     Manifest::seal(Evidence {
         run: &run,
         plan: Some(plan),
         artifacts: vec![],
-        answers: answers.collect(),
+        answers,
         failures: vec![],
         broken: vec![],
-        logged_calls: logged_calls.collect(),
+        logged_calls,
         fault: None,
         ending: None,
         ended_at: NOON,
@@ -168,6 +174,72 @@ fn the_lines_add_up_to_the_totals_and_the_models() {
     let lost = of("security");
     assert_eq!((lost.line.lost_calls, lost.line.totals.cost_usd), (1, None));
     assert!(lost.detail.errors.is_empty());
+}
+
+fn output(tokens: u64) -> Usage {
+    Usage { output_tokens: tokens, ..input(7) }
+}
+
+/// Returns the detail of the only line of a run whose steps made these calls.
+fn detail(calls: &[(&str, Attempt)]) -> Detail {
+    let mut found = lines(&plan(), calls, &[]).usage_by_step;
+    assert_eq!(found.len(), 1);
+    found.remove(0).detail
+}
+
+#[test]
+fn the_length_of_each_answer_is_counted_also_if_it_is_invalid_or_of_a_bulk_job() {
+    let invalid = Attempt {
+        outcome: AttemptOutcome::Failed,
+        error: Some(ErrorName::OutputInvalid),
+        ..answered(NOON, output(900), 30)
+    };
+    let unknown = Attempt { usage: None, cost_usd: None, ..answered(NOON, output(1), 1) };
+    let throttled = failed("us-east-1", ErrorName::TargetThrottled);
+    let answer = answered(NOON, output(30), 1);
+    let found =
+        detail(&[("tests", answer), ("tests", invalid), ("tests", unknown), ("tests", throttled)]);
+    let lengths = |detail: &Detail| (detail.answer_tokens.count(), detail.answer_tokens.highest());
+    assert_eq!(lengths(&found), (2, Some(959)), "900 tokens are in the bucket that ends there");
+    let bulk = Attempt { kind: AttemptKind::Bulk, ..answered(NOON, output(30), 1) };
+    assert_eq!(lengths(&detail(&[("tests", bulk)])), (1, Some(31)));
+}
+
+#[test]
+fn the_time_of_calls_that_failed_over_is_counted() {
+    let throttled = Attempt { latency_ms: 40, ..failed("us-east-1", ErrorName::TargetThrottled) };
+    let refused = Attempt { latency_ms: 900, ..failed("us-east-1", ErrorName::RequestRejected) };
+    let found = detail(&[("tests", throttled.clone()), ("tests", throttled), ("tests", refused)]);
+    assert_eq!(found.failed_over_ms, 80, "no other target is tried for a rejected request");
+}
+
+#[test]
+fn answers_that_max_tokens_cut_are_counted_once_for_each_step_execution() {
+    let plan = plan();
+    let invalid = Attempt { outcome: AttemptOutcome::Failed, ..answered(NOON, output(9), 1) };
+    let line_of = |truncated: bool| {
+        let attempts = vec![invalid.clone(), answered(NOON, output(9), 1)];
+        let totals = Totals::of(&attempts);
+        let record = StepRecord {
+            version: 1,
+            run_id: "r".into(),
+            attempt_no: 1,
+            step_id: "tests".into(),
+            item: None,
+            decisions: vec![],
+            attempts,
+            cached_from: None,
+            totals,
+        };
+        sealed(&plan, vec![FinishedStep { record, truncated }], vec![]).usage_by_step.remove(0)
+    };
+    assert_eq!(line_of(true).detail.cut_answers, 1);
+    let whole = line_of(false);
+    assert_eq!(whole.detail.cut_answers, 0);
+    let mut sum = line_of(true);
+    sum.add(&whole);
+    sum.add(&line_of(true));
+    assert_eq!((sum.detail.cut_answers, sum.detail.answer_tokens.count()), (2, 6));
 }
 
 #[test]
