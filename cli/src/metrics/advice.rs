@@ -7,7 +7,7 @@ pub mod bulk; // batches that ran on demand and could have run in bulk
 mod cache; // prompt caches that cost more than they save
 mod finding; // a piece of advice
 mod max_tokens; // steps whose max_tokens is far above their answers, or cuts them
-mod measured; // the calls of a step, with its configuration
+mod measured; // the calls of a step with its configuration, and a batch with its price in bulk
 pub mod print; // advice as text and as JSON
 pub mod read; // reads the documents and the batches
 #[cfg(test)]
@@ -22,9 +22,8 @@ use bcce_core::config::configuration::Configuration;
 use bcce_core::ledger::usage::CountedCalls;
 use rust_decimal::Decimal;
 
-use self::bulk::MeasuredBatch;
 use self::finding::Finding;
-use self::measured::MeasuredStep;
+use self::measured::{MeasuredBatch, MeasuredStep};
 
 /// The least number of answers of a step for advice about it. Fewer have no 99th percentile of their own.
 pub const LEAST_ANSWERS: u64 = 100;

@@ -79,7 +79,8 @@ fn no_suffix_of_a_host_is_written_out() {
                 assert!(line.contains(r#"partition == "aws-cn""#), "{place}: {line}");
                 continue;
             }
-            let is_principal = line.contains("Service: ") || line.contains("iam:PassedToService: ");
+            let keys = ["Service: ", "iam:PassedToService: ", "Principal: "];
+            let is_principal = keys.iter().any(|key| line.contains(key));
             assert!(is_principal, "{place}: {line}");
             let words = line.split(|c: char| !(c.is_ascii_alphanumeric() || ".-${}:".contains(c)));
             for word in words.filter(|word| word.contains("amazonaws.com")) {

@@ -17,18 +17,7 @@ use time::OffsetDateTime;
 use crate::figures::{count, usd};
 use crate::metrics::advice::LEAST_USD;
 use crate::metrics::advice::finding::{Change, Finding, Kind};
-
-/// A batch that ran on demand and could have run in bulk.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MeasuredBatch {
-    pub workflow: String,
-    pub batch_id: String,
-    pub items: u64,
-    /// The known cost of its calls, as far as bulk jobs would have made them, in USD.
-    pub usd: Decimal,
-    /// What these calls would have cost as records of bulk jobs, in USD.
-    pub usd_in_bulk: Decimal,
-}
+use crate::metrics::advice::measured::MeasuredBatch;
 
 /// A batch that ran on demand, as it is stored.
 #[derive(Clone, Debug)]

@@ -9,6 +9,7 @@ use bcce_core::config::models::{Model, Takes};
 use bcce_core::config::pricing::Tier;
 use bcce_core::config::template::Step;
 use bcce_core::run::manifest::StepUsage;
+use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 use crate::metrics::advice::Examined;
@@ -123,4 +124,16 @@ pub fn answered(sums: &Sums) -> u64 {
 pub fn mean_prompt(sums: &Sums) -> u64 {
     let tokens = sums.line.totals.known_usage().prompt_tokens();
     tokens.checked_div(answered(sums)).unwrap_or_default()
+}
+
+/// A batch that ran on demand and could have run in bulk.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MeasuredBatch {
+    pub workflow: String,
+    pub batch_id: String,
+    pub items: u64,
+    /// The known cost of its calls, as far as bulk jobs would have made them, in USD.
+    pub usd: Decimal,
+    /// What these calls would have cost as records of bulk jobs, in USD.
+    pub usd_in_bulk: Decimal,
 }

@@ -16,7 +16,8 @@ use bcce_core::run::manifest::StepUsage;
 use futures::stream::{StreamExt, TryStreamExt};
 
 use crate::exit::Outcome;
-use crate::metrics::advice::bulk::{MeasuredBatch, Ran};
+use crate::metrics::advice::bulk::Ran;
+use crate::metrics::advice::measured::MeasuredBatch;
 use crate::metrics::period::Period;
 use crate::references::batch_reference;
 use crate::stack::Stack;

@@ -16,8 +16,8 @@ use bcce_core::run::manifest::{Detail, StepUsage, UsageLine};
 use time::Date;
 use time::macros::date;
 
-use crate::metrics::advice::bulk::MeasuredBatch;
 use crate::metrics::advice::finding::Finding;
+use crate::metrics::advice::measured::MeasuredBatch;
 use crate::metrics::advice::{Advice, Examined, of};
 
 pub const DAY: Date = date!(2026 - 11 - 28);
