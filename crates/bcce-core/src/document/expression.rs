@@ -129,6 +129,7 @@ pub fn check_condition(condition: &str, names: &[&str]) -> Result<(), String> {
 /// # Errors
 /// Returns a message if the text is invalid or reads something other than `names`.
 pub fn check_text(template: &str, names: &[&str]) -> Result<(), String> {
+    prompt::syntax::check(template)?;
     let read = prompt::variables(template)?;
     let is_there = |path: &String| names.contains(&path.split('.').next().unwrap_or(""));
     match (read.iter().find(|path| !is_there(path)), names) {

@@ -11,6 +11,7 @@ use minijinja::syntax::SyntaxConfig;
 
 use crate::base::limits::{MAX_ELIFS, MAX_TAG_TOKENS, MAX_TEMPLATE_BYTES};
 use crate::document::prompt::cause;
+use crate::document::prompt::marks::{CACHED, mark};
 
 const FILTERS: &[&str] = &[
     "abs", "count", "d", "default", "first", "float", "indent", "int", "items", "join", "last",
@@ -46,12 +47,32 @@ const MAX_SUBSCRIPT: usize = 1_000;
 /// # Errors
 /// Returns a message with the element that is not available, its line and the reason.
 pub fn check(source: &str) -> Result<(), String> {
+    statement(&parsed(source)?, false)
+}
+
+/// Checks a template as [`check`] does. A prompt may also mark prefixes to cache.
+///
+/// # Errors
+/// Returns the same messages as [`check`].
+pub fn check_prompt(source: &str) -> Result<(), String> {
+    let template = parsed(source)?;
+    let Stmt::Template(template) = &template else { return statement(&template, false) };
+    template.children.iter().try_for_each(|child| match mark(child) {
+        Some((filter, span)) if !filter.args.is_empty() => {
+            refused(span, &format!("an argument of `{CACHED}`"), "it takes none")
+        }
+        Some((filter, _)) => expressions(filter.expr.iter(), false),
+        None => statement(child, false),
+    })
+}
+
+/// Parses a template, unless it is too large or too deep for the parser's stack.
+pub(super) fn parsed(source: &str) -> Result<Stmt<'_>, String> {
     if source.len() > MAX_TEMPLATE_BYTES {
         return Err(format!("is {} bytes (limit: {MAX_TEMPLATE_BYTES})", source.len()));
     }
     check_tags(source)?;
-    let template = parse(source, "", SyntaxConfig::default()).map_err(|error| cause(&error))?;
-    statement(&template, false)
+    parse(source, "", SyntaxConfig::default()).map_err(|error| cause(&error))
 }
 
 /// Returns `true` if `source` is one `{{ }}` and nothing else.
@@ -222,6 +243,10 @@ fn operation(op: &BinOp<'_>, span: Span, looped: bool) -> Result<(), String> {
 fn named(kind: &str, name: &str, known: &[&str], span: Span) -> Result<(), String> {
     if known.contains(&name) {
         return Ok(());
+    }
+    if name == CACHED {
+        let why = "it is the last filter of a `{{ }}` of a prompt, outside of all blocks";
+        return refused(span, &format!("`{CACHED}`"), why);
     }
     refused(span, &format!("{kind} `{name}`"), &format!("use one of {}", known.join(", ")))
 }

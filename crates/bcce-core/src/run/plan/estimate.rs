@@ -10,9 +10,10 @@ use time::OffsetDateTime;
 use crate::base::target::Target;
 use crate::base::usage::Usage;
 use crate::call::parameters::Parameters;
+use crate::config::cache::CacheTtl;
 use crate::config::models::RouteTarget;
 use crate::config::pricing::PriceRow;
-use crate::config::template::{CacheTtl, Step};
+use crate::config::template::Step;
 use crate::failover::route::Route;
 use crate::run::ids::StepRef;
 use crate::run::plan::{Plan, tokens};
@@ -83,7 +84,8 @@ impl Plan {
             let route = self.routes.get(&execution.route);
             let target = route.and_then(first).map(|first| &first.target);
             let row = target.and_then(|target| self.price(&target.model_id, at));
-            let (mut least, most) = self.bounds(step, route.zip(target), step.cache);
+            let (mut least, most) = 
+                self.bounds(step, route.zip(target), step.cache.map(|cache| cache.ttl));
             if step.response_cache.is_some() {
                 // An earlier answer may answer the step.
                 least = Usage::default();
@@ -110,11 +112,10 @@ impl Plan {
         called: Option<(&Route, &Target)>,
         cache: Option<CacheTtl>,
     ) -> (Usage, Usage) {
-        let of = |template: Option<&String>| {
-            tokens::of(template.map(String::as_str), step, &self.inputs)
-        };
-        let prompt = of(Some(&step.prompt));
-        let system = of(step.system.as_ref());
+        let whole = [Some(step.prompt.as_str()), step.system.as_deref()].into_iter().flatten();
+        let prefix = step.cached_prefixes().pop().map(|prefix| [prefix.system, prefix.prompt]);
+        let prefix = tokens::of(prefix.into_iter().flatten(), step, &self.inputs);
+        let prompt = tokens::of(whole, step, &self.inputs) - prefix;
         let mut least = Usage { input_tokens: prompt, ..Usage::default() };
         let takes = called.and_then(|(route, target)| self.takes(step, route, target));
         let max_tokens = takes
@@ -124,14 +125,14 @@ impl Plan {
         let mut most = Usage { input_tokens: prompt + answers, output_tokens, ..Usage::default() };
         match cache {
             None => {
-                least.input_tokens += system;
-                most.input_tokens += system;
+                least.input_tokens += prefix;
+                most.input_tokens += prefix;
             }
             Some(lasts) => {
-                least.cache_read_tokens = system;
+                least.cache_read_tokens = prefix;
                 match lasts {
-                    CacheTtl::FiveMinutes => most.cache_write_5m_tokens = system,
-                    CacheTtl::Hour => most.cache_write_1h_tokens = system,
+                    CacheTtl::FiveMinutes => most.cache_write_5m_tokens = prefix,
+                    CacheTtl::Hour => most.cache_write_1h_tokens = prefix,
                 }
             }
         }
