@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::base::figures::count;
 use crate::call::cache_points::Blocks;
-use crate::config::cache::CacheTtl;
+use crate::config::cache::{CacheTtl, dense_tokens};
 use crate::config::models::{EFFORTS, Takes, Thinks};
 use crate::config::output::{OutputSpec, OutputType};
 use crate::config::template::{ANSWER_TOKENS, Step, THINKING_EFFORTS, Thinking};
@@ -42,14 +42,6 @@ fn thinking_room(effort: Option<&str>) -> u32 {
         // `high` is the highest default effort of a model.
         _ => 16_384,
     }
-}
-
-/// The bytes per token of a dense text, such as code. The estimate gives too many tokens rather than too few.
-const DENSE_BYTES_PER_TOKEN: u64 = 3;
-
-/// Returns the most tokens that a text of `bytes` bytes is expected to have.
-pub fn dense_tokens(bytes: usize) -> u64 {
-    bytes as u64 / DENSE_BYTES_PER_TOKEN
 }
 
 /// The smallest room for an answer that is worth a call, in tokens.

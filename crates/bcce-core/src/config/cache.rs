@@ -10,6 +10,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::base::error::Problems;
 use crate::document::prompt::marks::{marked, static_text};
 
+/// The bytes per token of a dense text, such as code. The estimate gives too many tokens rather than too few.
+const DENSE_BYTES_PER_TOKEN: u64 = 3;
+
+/// Returns the most tokens that a text of `bytes` bytes is expected to have.
+pub fn dense_tokens(bytes: usize) -> u64 {
+    bytes as u64 / DENSE_BYTES_PER_TOKEN
+}
+
 /// The largest number of cache points in a request.
 pub const MAX_CACHE_POINTS: usize = 4;
 

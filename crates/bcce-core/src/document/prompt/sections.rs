@@ -182,7 +182,6 @@ impl Shared {
         let tag = &tags[progress.tags.len().min(tags.len() - 1)];
         let is_place = is_marked && value.as_str() == Some("");
         if !is_place && let Some(text) = apart(out, tag, value)? {
-            progress.data.add(&(text.len() as u64).to_be_bytes());
             progress.data.add(text.as_bytes());
         }
         if is_marked {
