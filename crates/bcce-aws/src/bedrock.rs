@@ -247,3 +247,6 @@ fn unbuilt(error: &aws_smithy_types::error::operation::BuildError) -> CallFailur
     let (name, blame) = (ErrorName::Internal, Blame::Request);
     CallFailure { name, message: error.to_string(), advice: None, retry_after_s: None, blame }
 }
+
+#[cfg(test)]
+mod tests;

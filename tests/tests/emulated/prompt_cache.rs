@@ -60,7 +60,8 @@ fn content(run: &RunRef) -> Vec<Value> {
     calls[0]["request"]["messages"][0]["content"].as_array().unwrap().clone()
 }
 
-/// The second run has another question and reads what the first one wrote. The attempts record what that cost and saved.
+/// The second run has another question and reads what the first one wrote. The attempts record what that cost and
+/// saved.
 #[tokio::test]
 async fn a_marked_prefix_is_written_once_and_read_after_that() {
     let stack = Stack::connect().await;

@@ -6,8 +6,8 @@ use rust_decimal::Decimal;
 
 use crate::figures;
 
-/// Describes one call: what the cache saved and cost, or why the prefix was not cached. Returns `None` for a call without
-/// a cached prefix.
+/// Describes one call: what the cache saved and cost, or why the prefix was not cached. Returns `None` for a call
+/// without a cached prefix.
 pub fn of(attempt: &Attempt) -> Option<String> {
     let (cache, usage) = (attempt.cache?, attempt.usage?);
     cache.not_cached(&usage).or_else(|| amounts(&[cache], figures::exact_usd))

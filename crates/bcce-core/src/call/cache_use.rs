@@ -10,8 +10,8 @@ use crate::config::pricing::CacheEffect;
 /// The use of the prompt cache by a call with cache points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CacheUse {
-    /// The tokens of the longest prefix that the call marks: those that were read from or written to the cache. If there
-    /// are none, the share of the prefix in the bytes of the prompt, as an estimate.
+    /// The tokens of the longest prefix that the call marks: those that were read from or written to the cache. If
+    /// there are none, an estimate by the share of the prefix in the bytes of the prompt.
     pub prefix_tokens: u64,
     /// The fewest tokens of a prefix that the target caches.
     pub minimum_tokens: u64,
@@ -31,8 +31,8 @@ pub struct PrefixBytes {
 }
 
 impl CacheUse {
-    /// Returns the use of the cache by a call with this usage. Returns `None` if the service did not process a prompt with
-    /// a cached prefix.
+    /// Returns the use of the cache by a call with this usage. Returns `None` if the service did not process a prompt
+    /// with a cached prefix.
     pub fn of(
         bytes: PrefixBytes,
         minimum_tokens: u64,

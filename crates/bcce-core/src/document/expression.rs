@@ -51,7 +51,7 @@ impl Context {
         prompt::syntax::check(template)?;
         let environment = environment(UndefinedBehavior::Strict);
         let compiled = environment.template_from_str(template);
-        let text = compiled.and_then(|compiled| prompt::bounded(&compiled, &self.values));
+        let text = compiled.and_then(|compiled| prompt::limited::bounded(&compiled, &self.values));
         text.map_err(|error| self.describe(&environment, template, &error))
     }
 

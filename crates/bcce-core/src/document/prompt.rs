@@ -6,13 +6,14 @@
 //! can contain its own delimiter. The filter `| safe` marks a value that the author trusts; it is not delimited.
 
 pub mod bound; // the longest text that a template can render to
+pub(crate) mod limited; // texts up to the limit of their length
 pub mod marks; // the places up to which a template is cached
+mod parsing; // templates that the parser can handle
 mod sections; // the texts between the ends of the cached prefixes
 pub(crate) mod syntax;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::io;
 
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, Output, State, Template, UndefinedBehavior, Value};
@@ -20,6 +21,8 @@ use minijinja::{Environment, Error, ErrorKind, Output, State, Template, Undefine
 use crate::base::digest::{sha256_hex, sha256_hex_of_fields};
 use crate::base::error::Problem;
 use crate::base::limits::{MAX_PROMPT_BYTES, PROMPT_FUEL, cut};
+
+use limited::Bounded;
 
 /// The cause for refusing a text of whitespace only. The service does not accept blank texts.
 pub(crate) const BLANK: &str = "is blank";
@@ -195,21 +198,6 @@ pub(crate) fn json(value: &Value, pretty: bool) -> Result<String, Error> {
     out.text()
 }
 
-/// Renders a template and stops when the text is longer than [`MAX_PROMPT_BYTES`].
-pub(crate) fn bounded(template: &Template<'_, '_>, values: &Value) -> Result<String, Error> {
-    bounded_to(template, values, Bounded::default())?.text()
-}
-
-/// Renders a template to `out` and returns `out`.
-fn bounded_to<W: io::Write>(
-    template: &Template<'_, '_>,
-    values: &Value,
-    mut out: W,
-) -> Result<W, Error> {
-    template.render_captured_to(values.clone(), &mut out)?;
-    Ok(out)
-}
-
 fn compile<'a>(
     environment: &'a Environment<'a>,
     source: &'a str,
@@ -230,31 +218,6 @@ pub(crate) fn cause(error: &Error) -> String {
             format!("syntax error{line}: {}", error.detail().unwrap_or("unexpected token"))
         }
         kind => format!("{kind}{line}"),
-    }
-}
-
-/// A writer that refuses more than [`MAX_PROMPT_BYTES`].
-#[derive(Default)]
-struct Bounded(Vec<u8>);
-
-impl Bounded {
-    fn text(self) -> Result<String, Error> {
-        let no_text = |_| Error::new(ErrorKind::BadSerialization, "gives text that is not UTF-8");
-        String::from_utf8(self.0).map_err(no_text)
-    }
-}
-
-impl io::Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > MAX_PROMPT_BYTES {
-            return Err(io::Error::other("too long"));
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

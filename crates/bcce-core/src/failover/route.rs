@@ -99,7 +99,8 @@ pub struct Expected {
 /// The prefix of a prompt that its step wants cached, as far as its text is known before the run: it reads only inputs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cached {
-    /// The key under which the ledger records where the prefix is cached. It covers the templates and inputs of the prefix.
+    /// The key under which the ledger records where the prefix is cached. It covers the templates and the inputs of the
+    /// prefix.
     pub key: String,
     pub tokens: u64,
     /// The lifetime of the cache entry.

@@ -8,8 +8,8 @@ use crate::config::models::Model;
 use crate::config::template::Step;
 use crate::document::prompt::variables;
 
-/// Returns the reason why targets of `model` do not cache the longest prefix of `step`. Returns `None` if they may, or if
-/// the prefix has a variable, so that its length is not known.
+/// Returns the reason why targets of `model` do not cache the longest prefix of `step`. Returns `None` if they may, or
+/// if the prefix has a variable, so that its length is not known.
 pub fn too_short(step: &Step, model: &Model) -> Option<String> {
     let prefix = step.cached_prefixes().pop()?;
     let templates = [prefix.system, prefix.prompt];
@@ -29,8 +29,8 @@ pub fn too_short(step: &Step, model: &Model) -> Option<String> {
         .collect();
     (!minimums.is_empty()).then(|| {
         format!(
-            "the static prefix has at most about {} tokens, which is below the minimum of {}: the service does not cache \
-             it. Cache a longer prefix, or correct `cache_minimum_tokens` in models.yaml",
+            "the static prefix has at most about {} tokens, which is below the minimum of {}: the service does not \
+             cache it. Cache a longer prefix, or correct `cache_minimum_tokens` in models.yaml",
             count(tokens),
             minimums.join(" and ")
         )

@@ -1,13 +1,13 @@
 //! Finds the marks of a template: the places up to which its author wants the prompt cached.
 //!
-//! The filter `cached` marks the end of a prefix. It is the last filter of a `{{ }}` outside of all blocks, so a template
-//! has as many marks as its author wrote, and no value can add one.
+//! The filter `cached` marks the end of a prefix. It is the last filter of a `{{ }}` outside of all blocks, so a
+//! template has as many marks as its author wrote, and no value can add one.
 
 use minijinja::machinery::ast::{Expr, Filter, Stmt};
 use minijinja::machinery::{Span, Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
-use super::syntax::parsed;
+use super::parsing::parsed;
 
 /// The name of the filter.
 pub(super) const CACHED: &str = "cached";

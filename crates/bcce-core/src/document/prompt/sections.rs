@@ -1,23 +1,23 @@
 //! Renders the sections of a prompt: the texts before, between and after the ends of its cached prefixes.
 //!
 //! The service caches a prefix only if it is the same in every call. So the tag around the data of a prefix must depend
-//! on the data of that prefix alone, and not on the rest of the prompt. The templates are therefore rendered twice: first
-//! to collect the data of each prefix, then with the tags. The tag of a section contains a digest of the data of this
-//! section and of all sections before it, and the tag of the last section one of all data of the step. So no data can
-//! contain its own tag. It may contain the tag of an earlier section, but only inside its own tags.
+//! on the data of that prefix alone, and not on the rest of the prompt. The templates are therefore rendered twice:
+//! first to collect the data of each prefix, then with the tags. The tag of a section contains a digest of the data of
+//! this section and of all sections before it, and the tag of the last section one of all data of the step. So no data
+//! can contain its own tag. It may contain the tag of an earlier section, but only inside its own tags.
 //!
 //! The ends are offsets that are recorded while the text is written. No sequence of characters marks an end, so no data
 //! can create one.
 
-use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Error, Output, State, UndefinedBehavior, Value};
 
+use super::limited::counted;
 use super::marks::{CACHED, marked, static_length};
-use super::{BLANK, Bounded, DIGITS, PREFIX, Prompt, Templates, apart, bounded_to, cause, compile};
+use super::{BLANK, DIGITS, PREFIX, Prompt, Templates, apart, cause, compile};
 use super::{data_rule, plain_environment, tag};
 use crate::base::digest::Digest;
 use crate::base::error::Problem;
@@ -175,7 +175,8 @@ impl Shared {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes a value, enclosed in the tag of the current section if it is data. Ends the section if the value is marked.
+    /// Writes a value, enclosed in the tag of the current section if it is data. Ends the section if the value is
+    /// marked.
     fn put(&self, out: &mut Output, tags: &[String], value: &Value) -> Result<(), Error> {
         let is_marked = self.is_marked.swap(false, Ordering::Relaxed);
         let mut progress = self.progress();
@@ -200,8 +201,8 @@ impl Progress {
 }
 
 impl Pass {
-    /// Renders the templates with `tags`, one for each section. The last one is that of all further sections. Returns the
-    /// texts, and the tags that the data of the sections requires.
+    /// Renders the templates with `tags`, one for each section. The last one is that of all further sections. Returns
+    /// the texts, and the tags that the data of the sections requires.
     fn run(
         &self,
         templates: &Templates<'_>,
@@ -230,9 +231,8 @@ impl Pass {
     ) -> Result<Text, String> {
         self.shared.written.store(0, Ordering::Relaxed);
         let template = compile(environment, source)?;
-        let out = Counted { out: Bounded::default(), written: &self.shared.written };
-        let out = bounded_to(&template, values, out).map_err(|error| cause(&error))?;
-        let text = out.out.text().map_err(|error| cause(&error))?;
+        let text =
+            counted(&template, values, &self.shared.written).map_err(|error| cause(&error))?;
         if text.trim().is_empty() {
             return Err(BLANK.into());
         }
@@ -250,24 +250,6 @@ fn environment(shared: Arc<Shared>, tags: Vec<String>) -> Environment<'static> {
     });
     environment.set_formatter(move |out, _: &mut State, value| shared.put(out, &tags, value));
     environment
-}
-
-/// A writer that counts the bytes.
-struct Counted<'a> {
-    out: Bounded,
-    written: &'a AtomicUsize,
-}
-
-impl io::Write for Counted<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.written.fetch_add(written, Ordering::Relaxed);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -23,9 +23,9 @@ pub(super) fn of<'a>(
     bytes as u64 / BYTES_PER_TOKEN
 }
 
-/// Returns the cached prefix that routing may count on: the longest one of a step that reads only inputs, with its tokens.
-/// The text of a longer one is not known before the run. The key is that of the text: of the templates, and of the inputs
-/// that they read.
+/// Returns the cached prefix that routing may count on: the longest one of a step that reads only inputs, with its
+/// tokens. The text of a longer one is not known before the run. The key is that of the text: of the templates, and of
+/// the inputs that they read.
 pub(super) fn cached(
     template_sha256: &str,
     step: &Step,
