@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::answer;
-use super::prompt::{Prompt, words};
+use super::prompt::{Prompt, tokens, words};
 use super::prompt_cache::Cached;
 
 /// The way to answer a call. An action of the script changes a part of the default.
@@ -165,11 +165,6 @@ impl Usage {
         }
         usage
     }
-}
-
-/// Returns four tokens for each three words, rounded up. This is close to English text, and a test can compute it.
-pub fn tokens(words: usize) -> u64 {
-    (words as u64 * 4).div_ceil(3)
 }
 
 fn thinking(prompt: &Prompt) -> String {
