@@ -99,6 +99,8 @@ async fn a_prefix_that_is_too_short_is_said() {
     assert_eq!(attempt["usage"]["cache_write_1h_tokens"], 0, "{attempt}");
     assert_eq!(attempt["cache"]["minimum_tokens"], 4_096, "{attempt}");
     let (_, shown) = bcce("dev", &["runs", "explain", &run.run_id]);
+    // The lines are wrapped.
+    let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(shown.contains("is below the minimum of 4,096: not cached"), "{shown}");
 }
 

@@ -115,7 +115,7 @@ impl Plan {
         let whole = [Some(step.prompt.as_str()), step.system.as_deref()].into_iter().flatten();
         let prefix = step.cached_prefixes().pop().map(|prefix| [prefix.system, prefix.prompt]);
         let prefix = tokens::of(prefix.into_iter().flatten(), step, &self.inputs);
-        let prompt = tokens::of(whole, step, &self.inputs) - prefix;
+        let prompt = tokens::of(whole, step, &self.inputs).saturating_sub(prefix);
         let mut least = Usage { input_tokens: prompt, ..Usage::default() };
         let takes = called.and_then(|(route, target)| self.takes(step, route, target));
         let max_tokens = takes
@@ -214,6 +214,21 @@ mod tests {
         assert_eq!((cached.cost_least_usd, cached.input_tokens_least), (Decimal::ZERO, 0));
         assert!(called.cost_least_usd > Decimal::ZERO);
         assert_eq!((cached.calls, cached.cost_most_usd), (1, called.cost_most_usd));
+    }
+
+    #[test]
+    fn a_marked_prefix_is_read_at_best_and_written_at_worst() {
+        let template = "version: 1\nname: marked\ninputs:\n  book: { type: string }\n  text: { type: string }\nsteps:\n- { id: a, model: haiku, cache: 1h, prompt: \"{{ inputs.book | cached }}{{ inputs.text }}\", max_tokens: 10 }\n";
+        let of = |book: usize| {
+            let inputs = json!({ "book": "x".repeat(book), "text": "y" });
+            let request = json!({ "workflow": "marked", "inputs": inputs });
+            of(template, request, Policy::default()).unwrap().estimate(NOW)
+        };
+        let (short, long) = (of(4_000), of(8_000));
+        let usd = |mills: i64| Decimal::new(mills * 1_000, 3) / Decimal::from(1_000_000);
+        assert_eq!(long.cost_least_usd - short.cost_least_usd, usd(11), "1,000 tokens are read");
+        assert_eq!(long.cost_most_usd - short.cost_most_usd, usd(220), "and written");
+        assert_eq!(long.input_tokens_most - short.input_tokens_most, 1_000);
     }
 
     /// The prompt of step `b` has 1,000 tokens in addition to the answer of step `a`.

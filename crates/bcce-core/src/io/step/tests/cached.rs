@@ -86,3 +86,20 @@ fn failing_over_to_a_target_without_a_cache_drops_the_points_and_says_so() {
     let cached: Vec<bool> = admission.sizes.borrow().iter().map(|s| s.bytes.cached > 0).collect();
     assert_eq!(cached, [true, false], "only what may be written to a cache is reserved as such");
 }
+
+/// The first target caches any prefix, and the second one only long ones.
+#[test]
+fn a_prefix_by_length_is_marked_for_the_targets_that_it_is_long_enough_for() {
+    let sample = sample([throttles(), says("Yes.")], |plan| {
+        plan["steps"][0]["prompt"] = json!("A handbook of some words. {{ inputs.text }}");
+        plan["steps"][0]["cache"] = json!({ "ttl": "5m", "prefix": "auto" });
+        plan["takes"]["haiku"][0]["cache_minimum_tokens"] = json!(1);
+    });
+    let admission = Scripted::new([Some(NOW), Some(NOW)]);
+    let attempts = attempts(run(&sample, &admission, &MemoryHealth::default()));
+    let sent = sample.model.sent.borrow();
+    assert_eq!([sent[0].1, sent[1].1], [1, 0]);
+    assert_eq!(attempts[0].adapted, [""; 0]);
+    let why = "the prefix of at most about 8 tokens is below the minimum of 4,096: not cached";
+    assert_eq!(attempts[1].adapted, [why]);
+}
