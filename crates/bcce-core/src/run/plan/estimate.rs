@@ -84,7 +84,7 @@ impl Plan {
             let route = self.routes.get(&execution.route);
             let target = route.and_then(first).map(|first| &first.target);
             let row = target.and_then(|target| self.price(&target.model_id, at));
-            let (mut least, most) = 
+            let (mut least, most) =
                 self.bounds(step, route.zip(target), step.cache.map(|cache| cache.ttl));
             if step.response_cache.is_some() {
                 // An earlier answer may answer the step.
