@@ -10,7 +10,7 @@ use bcce_core::base::error::{Fault, Problems};
 use bcce_core::base::limits::{MAX_PROMPT_BYTES, MAX_TEMPLATE_BYTES};
 use bcce_core::config::template::Template;
 use bcce_core::config::webhook::Source;
-use bcce_core::document::prompt::{Prompt, render, variables};
+use bcce_core::document::prompt::{Prompt, Templates, render, variables};
 use bcce_core::run::request::{Request, StoredRequest, workflow_and_id};
 use bcce_core::webhook::{Call, Event, Refusal, Secret, requests, verify};
 use hmac::{Hmac, Mac};
@@ -64,7 +64,7 @@ pub fn template(yaml: &str) {
     assert!(template.steps.iter().any(|step| Some(step.id.as_str()) == template.result()));
     for step in &template.steps {
         assert!(variables(&step.prompt).is_ok());
-        let _ = render(step.system.as_deref(), &step.prompt, &json!({ "inputs": {}, "steps": {} }));
+        let _ = render(&step.templates(), &json!({ "inputs": {}, "steps": {} }));
     }
 }
 
@@ -73,11 +73,12 @@ pub fn prompt(text: &str) {
     let (source, context) = text.split_once(SEPARATOR).unwrap_or((text, "{}"));
     let Ok(mut context) = serde_json::from_str::<Value>(context) else { return };
     let checked = variables(source);
-    if let Ok(prompt) = render(None, source, &context) {
+    if let Ok(prompt) = render(&Templates { user: source, ..Templates::default() }, &context) {
         assert!(checked.is_ok() && source.len() <= MAX_TEMPLATE_BYTES);
         sized(&prompt);
     } else if let Err(cause) = &checked {
-        let problem = render(None, source, &context).unwrap_err();
+        let problem =
+            render(&Templates { user: source, ..Templates::default() }, &context).unwrap_err();
         assert_eq!((problem.field.as_str(), &problem.cause), ("prompt", cause));
     }
     if has_planted(text) {
@@ -86,7 +87,10 @@ pub fn prompt(text: &str) {
     plant(&mut context);
     // Text that the author of the template marks as safe or writes out is not data.
     let vouched = ["safe", "<data", "</"].iter().any(|part| source.contains(part));
-    match render(Some(source), source, &context) {
+    match render(
+        &Templates { system: Some(source), user: source, ..Templates::default() },
+        &context,
+    ) {
         Ok(prompt) if !vouched => enclosed(&prompt),
         Ok(_) => {}
         Err(problem) => {
@@ -242,7 +246,7 @@ pub fn shipped(text: &str) {
             if let Some(list) = step.list() {
                 (context["item"], context["index"]) = (inputs[list][0].clone(), json!(0));
             }
-            let prompt = render(step.system.as_deref(), &step.prompt, &context).unwrap();
+            let prompt = render(&step.templates(), &context).unwrap();
             assert!(prompt.user.contains(PLANTED), "the prompt contains no data");
             sized(&prompt);
             enclosed(&prompt);
@@ -302,23 +306,23 @@ fn sized(prompt: &Prompt) {
     assert!(prompt.user.len() <= MAX_PROMPT_BYTES);
 }
 
-/// Checks that planted text is only between the tags that the data rule names.
+/// Checks that planted text is only between tags that a data rule names.
 fn enclosed(prompt: &Prompt) {
-    let data_rule = prompt.data_rule.as_deref().unwrap_or_default();
-    let named = data_rule.rsplit_once("Text between <").and_then(|(_, rest)| rest.split_once('>'));
-    let Some((tag, _)) = named else {
-        return assert!(
-            !prompt.user.contains(PLANTED),
-            "no tag encloses the data: {}",
-            prompt.user
-        );
-    };
-    let (opening, closing) = (format!("<{tag}>"), format!("</{tag}>"));
+    let rules = [prompt.data_rule.as_deref().unwrap_or_default(), &prompt.user];
+    let named = rules.iter().flat_map(|text| text.split("Text between <").skip(1));
+    let mut tags: Vec<&str> = named.filter_map(|rest| Some(rest.split_once('>')?.0)).collect();
+    tags.retain(|tag| tag.starts_with("data-"));
     let mut rest = prompt.user.as_str();
-    while let Some((outside, inside)) = rest.split_once(&opening) {
-        assert!(!outside.contains(PLANTED), "outside of {tag}: {outside}");
-        let (_, after) = inside.split_once(&closing).expect("every opening tag has a closing one");
+    let next = |rest: &str| {
+        let opened = tags.iter().filter_map(|tag| Some((rest.find(&format!("<{tag}>"))?, *tag)));
+        opened.min()
+    };
+    while let Some((at, tag)) = next(rest) {
+        assert!(!rest[..at].contains(PLANTED), "outside of {tag}: {}", &rest[..at]);
+        let (_, after) = rest[at..]
+            .split_once(&format!("</{tag}>"))
+            .expect("every opening tag has a closing one");
         rest = after;
     }
-    assert!(!rest.contains(PLANTED), "outside of {tag}: {rest}");
+    assert!(!rest.contains(PLANTED), "outside of any tag: {rest}");
 }

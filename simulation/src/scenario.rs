@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use bcce_core::base::target::Target;
 use bcce_core::config::breakers::BreakerSettings;
+use bcce_core::config::cache::CacheTtl;
 use bcce_core::config::models::RouteTarget;
 use bcce_core::config::policy::Policy;
 use bcce_core::config::pricing::{Price, PriceRows};
 use bcce_core::config::profiles::Profiles;
 use bcce_core::config::routing::{Routing, Strategy, Timeouts};
-use bcce_core::config::template::CacheTtl;
 use bcce_core::failover::route::{Cached, Expected, Route};
 use rust_decimal::Decimal;
 use time::OffsetDateTime;

@@ -97,6 +97,7 @@ impl Step {
             guardrail_origin: Vec::new(),
             usage: Some(Usage::default()),
             cost_usd: Some(Decimal::ZERO),
+            cache: None,
         });
     }
 }

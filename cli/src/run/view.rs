@@ -1,5 +1,6 @@
 //! Displays a run as a table of waves, steps, attempts, tokens and cost. The functions do no IO.
 
+pub mod cache; // describes what the prompt cache did
 mod columns; // lays out the columns of the table
 pub mod explained; // displays the timeline of a run
 pub mod fields; // formats the heading of a run
@@ -225,6 +226,10 @@ fn below(step: &StepView<'_>, detail: Detail) -> Vec<Line> {
     lines.extend(failed.into_iter().skip(hidden).map(|attempt| failure(attempt, detail.messages)));
     lines.extend(cut(step).map(|cut| vec![span(Ink::Yellow, format!("     {cut}"))]));
     lines.extend(cached(step).map(|cached| vec![span(Ink::Dim, format!("     {cached}"))]));
+    lines.extend(
+        cache::of_all(&attempts)
+            .map(|cache| vec![span(Ink::Dim, format!("     prompt cache: {cache}"))]),
+    );
     if let Some(error) = step.error.filter(
         |_| matches!(step.state, StepState::Ended(status) if status != StepStatus::Succeeded),
     ) {

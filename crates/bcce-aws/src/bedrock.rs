@@ -22,9 +22,11 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use bcce_core::base::error::ErrorName;
+use bcce_core::call::cache_points::{Block, Blocks};
 use bcce_core::call::model::{Blame, CallFailure, CallReport, Limit, ModelAnswer, ModelCall};
 use bcce_core::call::parameters::Parameters;
-use bcce_core::config::template::{CacheTtl as Lasts, Thinking};
+use bcce_core::config::cache::CacheTtl as Lasts;
+use bcce_core::config::template::Thinking;
 use bcce_core::ports::CallModel;
 use time::OffsetDateTime;
 use tokio::time::timeout;
@@ -148,6 +150,7 @@ fn request(
     call: &ModelCall<'_>,
 ) -> Result<ConverseStreamFluentBuilder, CallFailure> {
     let parameters = call.parameters;
+    let blocks = Blocks::of(call.prompt, call.cache.is_some());
     let max_tokens = i32::try_from(parameters.max_tokens).unwrap_or(i32::MAX);
     let inference = InferenceConfiguration::builder()
         .max_tokens(max_tokens)
@@ -155,8 +158,8 @@ fn request(
     Ok(client
         .converse_stream()
         .model_id(&call.target.model_id)
-        .set_system(system(call)?)
-        .set_messages(Some(messages(call)?))
+        .set_system(system(&blocks.system, call.cache)?)
+        .set_messages(Some(messages(call, &blocks.user)?))
         .inference_config(inference.build())
         .set_output_config(output(call)?)
         .set_additional_model_request_fields(parameters.thinking.map(thinking))
@@ -164,29 +167,36 @@ fn request(
         .set_request_metadata(Some(call.metadata.clone().into_iter().collect())))
 }
 
-/// Returns the system prompt with its cache point. The point follows the text that all runs share and precedes the data
-/// rule, which differs from run to run.
-fn system(call: &ModelCall<'_>) -> Result<Option<Vec<SystemContentBlock>>, CallFailure> {
-    let mut blocks = Vec::new();
-    if let Some(text) = &call.prompt.system {
-        blocks.push(SystemContentBlock::Text(text.clone()));
-        blocks.extend(call.cache.map(cache_point).transpose()?);
-    }
-    blocks.extend(call.prompt.data_rule.clone().map(SystemContentBlock::Text));
+/// Returns the system prompt with its cache points, or `None` if there is none.
+fn system(
+    blocks: &[Block<'_>],
+    lasts: Option<Lasts>,
+) -> Result<Option<Vec<SystemContentBlock>>, CallFailure> {
+    let block = |block: &Block<'_>| match block {
+        Block::Text(text) => Ok(SystemContentBlock::Text((*text).to_owned())),
+        Block::CachePoint => cache_point(lasts).map(SystemContentBlock::CachePoint),
+    };
+    let blocks = blocks.iter().map(block).collect::<Result<Vec<_>, _>>()?;
     Ok((!blocks.is_empty()).then_some(blocks))
 }
 
-fn cache_point(lasts: Lasts) -> Result<SystemContentBlock, CallFailure> {
-    let lasts = match lasts {
+fn cache_point(lasts: Option<Lasts>) -> Result<CachePointBlock, CallFailure> {
+    let lasts = lasts.map(|lasts| match lasts {
         Lasts::FiveMinutes => CacheTtl::FiveMinutes,
         Lasts::Hour => CacheTtl::OneHour,
-    };
-    let point = CachePointBlock::builder().r#type(CachePointType::Default).ttl(lasts);
-    point.build().map(SystemContentBlock::CachePoint).map_err(|e| unbuilt(&e))
+    });
+    let point = CachePointBlock::builder().r#type(CachePointType::Default).set_ttl(lasts);
+    point.build().map_err(|e| unbuilt(&e))
 }
 
-fn messages(call: &ModelCall<'_>) -> Result<Vec<Message>, CallFailure> {
-    let mut messages = vec![message(ConversationRole::User, &call.prompt.user)?];
+fn messages(call: &ModelCall<'_>, user: &[Block<'_>]) -> Result<Vec<Message>, CallFailure> {
+    let block = |block: &Block<'_>| match block {
+        Block::Text(text) => Ok(ContentBlock::Text((*text).to_owned())),
+        Block::CachePoint => cache_point(call.cache).map(ContentBlock::CachePoint),
+    };
+    let user = user.iter().map(block).collect::<Result<Vec<_>, _>>()?;
+    let first = Message::builder().role(ConversationRole::User).set_content(Some(user)).build();
+    let mut messages = vec![first.map_err(|e| unbuilt(&e))?];
     if let Some(repair) = call.repair {
         let correction = format!(
             "That does not fit the schema: {}. Answer again with the corrected JSON and nothing else.",
@@ -237,3 +247,6 @@ fn unbuilt(error: &aws_smithy_types::error::operation::BuildError) -> CallFailur
     let (name, blame) = (ErrorName::Internal, Blame::Request);
     CallFailure { name, message: error.to_string(), advice: None, retry_after_s: None, blame }
 }
+
+#[cfg(test)]
+mod tests;

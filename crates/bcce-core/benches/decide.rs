@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use bcce_core::base::error::ErrorName;
 use bcce_core::base::target::Target;
+use bcce_core::config::cache::CacheTtl;
 use bcce_core::config::models::RouteTarget;
 use bcce_core::config::policy::Policy;
 use bcce_core::config::pricing::{Price, PriceRows};
 use bcce_core::config::profiles::Profiles;
 use bcce_core::config::routing::{Routing, Strategy};
-use bcce_core::config::template::CacheTtl;
 use bcce_core::failover::breaker::Breaker;
 use bcce_core::failover::decision::Decision;
 use bcce_core::failover::route::{Cached, Expected, Route};

@@ -2,6 +2,8 @@
 
 pub mod answer; // the answer of a call, checked against its step
 pub mod attempt; // one call to one target with its outcome, usage and cost
+pub mod cache_points; // texts and cache points of a prompt
+pub mod cache_use; // what the prompt cache did for a call
 pub mod classify; // the service's error -> an error name
 pub mod grammars; // schemas that the service can compile in advance
 pub mod request_metadata; // tags as `requestMetadata`, in the characters that the service accepts

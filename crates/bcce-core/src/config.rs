@@ -4,6 +4,7 @@ pub mod admission; // the checks of what a sender decides
 pub mod answer_age; // how long an answer may answer the same call again
 pub mod breakers; // settings of circuit breakers
 pub mod budgets; // how much may be spent, by whom, and in which time
+pub mod cache; // the prefixes of a prompt that are cached
 pub mod configuration; // the documents that a run of one workflow is planned from
 pub mod directory; // a directory of documents, checked across its files
 pub mod documents; // SSM parameters: the document itself or a pointer to S3

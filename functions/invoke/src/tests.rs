@@ -788,6 +788,7 @@ async fn a_quota_of_the_day_leaves_the_target_alone_until_the_day_turns() {
         guardrail_origin: vec![],
         usage: Some(Usage::default()),
         cost_usd: Some(0.into()),
+        cache: None,
     };
     request.attempts = vec![before];
     assert_eq!(handle(&ports, request, AMPLE).await, Ok(ANSWERED));

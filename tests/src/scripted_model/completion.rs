@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::answer;
-use super::prompt::{Prompt, words};
+use super::prompt::{Prompt, tokens, words};
+use super::prompt_cache::Cached;
 
 /// The way to answer a call. An action of the script changes a part of the default.
 #[derive(Debug)]
@@ -21,7 +22,9 @@ pub struct Manner {
     pub delay: Duration,
     /// The name of the hold. The answer continues after a test releases this name.
     pub hold: Option<String>,
-    /// The number of tokens read from the cache.
+    /// The tokens that the prompt cache takes out of the input.
+    pub from_input: Cached,
+    /// The number of tokens read from the cache in addition to them.
     pub cached: u64,
     /// The numbers of tokens written to the cache for five minutes and for an hour.
     pub written_5m: u64,
@@ -64,6 +67,7 @@ impl Default for Manner {
             stop_reason: "end_turn",
             delay: Duration::ZERO,
             hold: None,
+            from_input: Cached::default(),
             cached: 0,
             written_5m: 0,
             written_1h: 0,
@@ -106,12 +110,13 @@ impl Completion {
         let text = manner.said.map_or_else(|| answer::to(prompt), Ok)?;
         let text = if manner.halved { first_half(&text) } else { text };
         let thinking = manner.thinks.then(|| thinking(prompt));
+        let Cached { read, written_5m, written_1h } = manner.from_input;
         let usage = Usage {
-            input: tokens(prompt.words),
+            input: tokens(prompt.words).saturating_sub(read + written_5m + written_1h),
             output: tokens(words(&text) + thinking.as_deref().map_or(0, words)),
-            cached: manner.cached,
-            written_5m: manner.written_5m,
-            written_1h: manner.written_1h,
+            cached: manner.cached + read,
+            written_5m: manner.written_5m + written_5m,
+            written_1h: manner.written_1h + written_1h,
         };
         Ok(Self {
             text,
@@ -160,11 +165,6 @@ impl Usage {
         }
         usage
     }
-}
-
-/// Returns four tokens for each three words, rounded up. This is close to English text, and a test can compute it.
-fn tokens(words: usize) -> u64 {
-    (words as u64 * 4).div_ceil(3)
 }
 
 fn thinking(prompt: &Prompt) -> String {

@@ -8,6 +8,7 @@
 //!   `/__jobs`
 //! - [`path`]: paths of the form `/<region>/model/<model id>/converse[-stream]`
 //! - [`prompt`]: the relevant parts of a Converse request
+//! - [`prompt_cache`]: the prompt cache of each region
 //! - [`demands`]: requests that Bedrock refuses before a model receives them, by generation
 //! - [`script`]: the `@model` lines of a prompt
 //! - [`action`]: the table of actions; a new action is one row of it
@@ -39,6 +40,7 @@ mod outcome;
 mod path;
 mod profiles;
 mod prompt;
+mod prompt_cache;
 mod reply;
 mod script;
 mod server;

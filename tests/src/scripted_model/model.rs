@@ -11,6 +11,7 @@ use super::completion::{Completion, Ending, Manner};
 use super::hold::Holds;
 use super::path::Operation;
 use super::prompt::{Caller, Prompt};
+use super::prompt_cache::PromptCache;
 use super::reply::{Refusal, Reply};
 use super::script::Script;
 use super::stream::{self, Piece};
@@ -19,6 +20,7 @@ use super::{demands, message};
 /// The scripted model with its log of calls.
 pub struct Model {
     log: Mutex<CallLog>,
+    cache: Mutex<PromptCache>,
     pub holds: Arc<Holds>,
     /// Returns the current time, in milliseconds since 1970.
     clock: fn() -> u64,
@@ -30,7 +32,7 @@ impl Default for Model {
             let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
             since_1970.map_or(0, |since| since.as_millis() as u64)
         };
-        Self { log: Mutex::default(), holds: Arc::default(), clock }
+        Self { log: Mutex::default(), cache: Mutex::default(), holds: Arc::default(), clock }
     }
 }
 
@@ -40,7 +42,7 @@ impl Model {
         let (caller, read) = read(operation, body);
         let action =
             self.turn_of(caller, operation, body, read.as_ref().ok().map(|(_, script)| script));
-        read.and_then(|(prompt, script)| act(action, operation, &prompt, &script))
+        read.and_then(|(prompt, script)| self.act(action, operation, &prompt, &script))
             .unwrap_or_else(|message| Reply::Refused(Refusal::validation(message)))
     }
 
@@ -71,6 +73,35 @@ impl Model {
         log.record(Call::new(caller, operation.clone(), written, (self.clock)(), body));
         action
     }
+
+    fn act(
+        &self,
+        action: Action,
+        operation: &Operation,
+        prompt: &Prompt,
+        script: &Script,
+    ) -> Result<Reply, String> {
+        match action.does {
+            Does::Reset => Ok(Reply::Reset),
+            Does::Silent => Ok(Reply::Silent),
+            Does::Refuse(status, code, message) => {
+                let retry_after_s = action.argument.seconds();
+                let argument = action.argument.text().unwrap_or_default().replace("\\n", "\n");
+                let message = message.replace("{model}", &operation.model_id);
+                let message = message.replace("{argument}", &argument);
+                Ok(Reply::Refused(Refusal { status, code, message, retry_after_s }))
+            }
+            Does::Answer(change) => {
+                let said = script.says(prompt.caller.step.as_deref()).map(str::to_owned);
+                let mut cache =
+                    self.cache.lock().expect("no thread panics while it holds the cache");
+                let from_input = cache.take(operation, &prompt.prefixes, (self.clock)());
+                let mut manner = Manner { said, from_input, ..Manner::default() };
+                change(&mut manner, action.argument);
+                answer(operation, Completion::new(manner, prompt)?, &action.written)
+            }
+        }
+    }
 }
 
 type Read = Result<(Prompt, Script), String>;
@@ -85,31 +116,6 @@ fn read(operation: &Operation, body: &[u8]) -> (Caller, Read) {
             (caller, script.map(|script| (prompt, script)))
         }
         Err(message) => (Caller::default(), Err(message)),
-    }
-}
-
-fn act(
-    action: Action,
-    operation: &Operation,
-    prompt: &Prompt,
-    script: &Script,
-) -> Result<Reply, String> {
-    match action.does {
-        Does::Reset => Ok(Reply::Reset),
-        Does::Silent => Ok(Reply::Silent),
-        Does::Refuse(status, code, message) => {
-            let retry_after_s = action.argument.seconds();
-            let argument = action.argument.text().unwrap_or_default().replace("\\n", "\n");
-            let message = message.replace("{model}", &operation.model_id);
-            let message = message.replace("{argument}", &argument);
-            Ok(Reply::Refused(Refusal { status, code, message, retry_after_s }))
-        }
-        Does::Answer(change) => {
-            let said = script.says(prompt.caller.step.as_deref()).map(str::to_owned);
-            let mut manner = Manner { said, ..Manner::default() };
-            change(&mut manner, action.argument);
-            answer(operation, Completion::new(manner, prompt)?, &action.written)
-        }
     }
 }
 

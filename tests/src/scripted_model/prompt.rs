@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::prompt_cache::{CachePoint, Prefix, prefixes};
+
 /// The caller, from `requestMetadata`. A request without metadata is answered too.
 #[derive(Clone, Debug, Default)]
 pub struct Caller {
@@ -36,6 +38,8 @@ pub struct Prompt {
     pub schema: Option<Value>,
     /// The number of words in the whole request, including earlier answers. It determines the input tokens.
     pub words: usize,
+    /// The texts before the cache points.
+    pub prefixes: Vec<Prefix>,
 }
 
 impl Prompt {
@@ -56,6 +60,9 @@ impl Prompt {
         };
         let (user, assistant) = (of("user"), of("assistant"));
         let words = [&system, &user, &assistant].map(|text| words(text));
+        let blocks = body.system.iter().chain(body.messages.iter().flat_map(|m| &m.content));
+        let blocks = blocks.map(|block| (block.text.clone(), block.cache_point));
+        let prefixes = prefixes(blocks, |text| tokens(self::words(text)))?;
         Ok(Self {
             caller: Caller::of(&metadata),
             schema: body
@@ -64,6 +71,7 @@ impl Prompt {
                 .map(|f| schema(&f))
                 .transpose()?,
             words: words.iter().sum(),
+            prefixes,
             system,
             user,
         })
@@ -112,6 +120,11 @@ pub fn words(text: &str) -> usize {
     text.split_whitespace().count()
 }
 
+/// Returns four tokens for each three words, rounded up. This is close to English text, and a test can compute it.
+pub fn tokens(words: usize) -> u64 {
+    (words as u64 * 4).div_ceil(3)
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Body {
@@ -128,10 +141,12 @@ struct Message {
     content: Vec<Block>,
 }
 
-/// A content block. Only its text is read. Other blocks, such as cache points, are ignored.
+/// A content block: a text or a cache point. Other blocks are ignored.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Block {
     text: Option<String>,
+    cache_point: Option<CachePoint>,
 }
 
 #[derive(Deserialize)]

@@ -17,6 +17,7 @@ mod kept_whole;
 mod neighbours;
 mod operated;
 mod page;
+mod prompt_cache;
 mod rejected;
 mod responses;
 mod review;

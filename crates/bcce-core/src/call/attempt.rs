@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use crate::base::error::ErrorName;
 use crate::base::target::Target;
 use crate::base::usage::Usage;
+use crate::call::cache_use::CacheUse;
 
 /// The kind of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +85,9 @@ pub struct Attempt {
     pub usage: Option<Usage>,
     /// The cost in USD. `null` if the usage or the price is unknown; an unknown cost is never 0.
     pub cost_usd: Option<Decimal>,
+    /// What the prompt cache did. `None` for a call without cached prefixes, and for one that the service refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheUse>,
 }
 
 impl Attempt {
@@ -229,6 +233,7 @@ pub mod tests {
             guardrail_origin: Vec::new(),
             usage: Some(Usage::default()),
             cost_usd: Some(Decimal::ZERO),
+            cache: None,
         }
     }
 

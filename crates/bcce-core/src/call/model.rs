@@ -10,7 +10,7 @@ use crate::base::target::Target;
 use crate::base::usage::Usage;
 use crate::call::attempt::Cause;
 use crate::call::parameters::Parameters;
-use crate::config::template::CacheTtl;
+use crate::config::cache::CacheTtl;
 use crate::document::prompt::Prompt;
 
 /// One call, to one target.
@@ -21,7 +21,7 @@ pub struct ModelCall<'a> {
     /// The invalid answer to repair. `None` for a first call.
     pub repair: Option<Repair<'a>>,
     pub parameters: &'a Parameters<'a>,
-    /// The time for which the service keeps the system prompt in its cache.
+    /// The time for which the service keeps the cached prefixes of the prompt. `None` if the call has no cache points.
     pub cache: Option<CacheTtl>,
     /// The `requestMetadata`, by which the service's invocation logs can be filtered.
     pub metadata: BTreeMap<String, String>,

@@ -5,6 +5,9 @@
 
 use serde_json::Value;
 
+use crate::base::figures::count;
+use crate::call::cache_points::Blocks;
+use crate::config::cache::{CacheTtl, dense_tokens};
 use crate::config::models::{EFFORTS, Takes, Thinks};
 use crate::config::output::{OutputSpec, OutputType};
 use crate::config::template::{ANSWER_TOKENS, Step, THINKING_EFFORTS, Thinking};
@@ -21,6 +24,8 @@ pub struct Parameters<'a> {
     pub thinking: Option<Thinking>,
     /// The part of the step's schema that the service enforces. `None` if the service enforces none.
     pub schema: Option<Value>,
+    /// The lifetime of the cached prefixes. `None` if the call has no cache points.
+    pub cache: Option<CacheTtl>,
     /// Sentences, each about a setting of the step that the target does not accept and its replacement.
     pub adapted: Vec<String>,
 }
@@ -39,8 +44,6 @@ fn thinking_room(effort: Option<&str>) -> u32 {
     }
 }
 
-/// The bytes per token of a dense text, such as code. The estimate gives too many tokens rather than too few.
-const DENSE_BYTES_PER_TOKEN: u64 = 3;
 /// The smallest room for an answer that is worth a call, in tokens.
 const LEAST_ROOM: u32 = 1_024;
 
@@ -54,6 +57,7 @@ impl<'a> Parameters<'a> {
         parameters.set_temperature(step, takes);
         parameters.set_max_tokens(step, takes);
         parameters.set_schema(step, takes, grammar_refused);
+        parameters.set_cache(step, takes);
         parameters
     }
 
@@ -62,12 +66,27 @@ impl<'a> Parameters<'a> {
     /// is, and the step fails over to a target with more context.
     pub fn leave_room(&mut self, prompt: &Prompt, takes: &Takes) {
         let bytes = prompt.user.len() + prompt.system_texts().map(str::len).sum::<usize>();
-        let room = takes.context_tokens.saturating_sub(bytes as u64 / DENSE_BYTES_PER_TOKEN);
+        let room = takes.context_tokens.saturating_sub(dense_tokens(bytes));
         let room = u32::try_from(room).unwrap_or(u32::MAX);
         if (LEAST_ROOM..self.max_tokens).contains(&room) {
             let wanted = std::mem::replace(&mut self.max_tokens, room);
             self.adapt(format!(
                 "max_tokens {wanted} is sent as {room}: the prompt leaves no more of the context"
+            ));
+        }
+    }
+
+    /// Leaves out the cache points of a step with `prefix: auto` if the prefix is too short for the target's cache. The
+    /// length is estimated. It is not known here, and a longer prefix is preferred to one that is not cached.
+    pub fn measure_prefix(&mut self, step: &Step, prompt: &Prompt, takes: &Takes) {
+        let is_auto = step.cache.is_some_and(|cache| cache.prefix.is_some());
+        let bytes = Blocks::of(prompt, self.cache.is_some()).prefix_bytes();
+        let (tokens, minimum) = (dense_tokens(bytes), takes.cache_minimum_tokens);
+        if is_auto && bytes > 0 && tokens < minimum {
+            self.cache = None;
+            let (tokens, minimum) = (count(tokens), count(minimum));
+            self.adapt(format!(
+                "the prefix of at most about {tokens} tokens is below the minimum of {minimum}: not cached"
             ));
         }
     }
@@ -133,6 +152,19 @@ impl<'a> Parameters<'a> {
             let wanted = step.answer_tokens();
             let sent = self.max_tokens;
             self.adapt(format!("max_tokens {wanted} is sent as {sent}"));
+        }
+    }
+
+    /// Sets the wanted lifetime, or a shorter one that the target's cache has. A longer one would cost more.
+    fn set_cache(&mut self, step: &'a Step, takes: &'a Takes) {
+        let Some(wanted) = step.cache.map(|cache| cache.ttl) else { return };
+        self.cache = takes.cache.iter().rev().find(|ttl| **ttl <= wanted).copied();
+        match self.cache {
+            None => self.adapt("cache is left out: the target's prompt cache has no such lifetime"),
+            Some(ttl) if ttl != wanted => {
+                self.adapt(format!("cache {} is sent as {}", wanted.name(), ttl.name()));
+            }
+            Some(_) => {}
         }
     }
 
@@ -258,6 +290,44 @@ mod tests {
         assert_eq!(fitted(140_000), (60_000, 0));
         assert_eq!(fitted(150_000), (50_000, 1));
         assert_eq!(fitted(199_500), (60_000, 0), "the service says that it is too long");
+    }
+
+    #[test]
+    fn a_cache_gets_the_lifetime_that_the_target_has_and_no_longer_one() {
+        let sent = |extra: &str, cache: &[CacheTtl]| {
+            let takes = Takes { cache: cache.to_vec(), ..today() };
+            let (sent, adapted) = of(&format!("system: s, {extra}"), &takes);
+            (sent.cache, adapted)
+        };
+        let (five, hour) = (CacheTtl::FiveMinutes, CacheTtl::Hour);
+        assert_eq!(sent("cache: 1h", &[five, hour]), (Some(hour), vec![]));
+        assert_eq!(sent("cache: 1h", &[five]), (Some(five), vec!["cache 1h is sent as 5m".into()]));
+        for (extra, takes) in [("cache: 1h", &[][..]), ("cache: 5m", &[hour])] {
+            let (cache, adapted) = sent(extra, takes);
+            assert_eq!((cache, adapted.len()), (None, 1), "{extra}: {adapted:?}");
+            assert!(adapted[0].starts_with("cache is left out: the target's"), "{adapted:?}");
+        }
+        assert_eq!(sent("thinking: off", &[]), (None, vec![]), "the step wants no cache");
+    }
+
+    #[test]
+    fn a_prefix_by_length_is_cached_if_it_may_be_long_enough() {
+        let cached = |extra: &str, bytes: usize| {
+            let step = Box::leak(Box::new(step(extra)));
+            let takes = Box::leak(Box::new(today()));
+            let mut sent = Parameters::of(step, takes, false);
+            let user = "x".repeat(bytes);
+            let prompt = Prompt { user, user_ends: vec![bytes], ..Prompt::default() };
+            sent.measure_prefix(step, &prompt, takes);
+            (sent.cache.is_some(), sent.adapted)
+        };
+        let auto = "cache: { ttl: 1h, prefix: auto }";
+        assert_eq!(cached(auto, 3 * 1_024), (true, vec![]));
+        let short =
+            "the prefix of at most about 1,023 tokens is below the minimum of 1,024: not cached";
+        assert_eq!(cached(auto, 3 * 1_024 - 1), (false, vec![short.to_owned()]));
+        let marked = cached("cache: 1h, system: s", 10);
+        assert_eq!(marked, (true, vec![]), "the author's mark is always sent");
     }
 
     const JSON: &str = "output: { type: json, schema: { type: object, required: [a], properties: { a: { type: integer, minimum: 1 } } } }";

@@ -16,7 +16,7 @@ use crate::document::prompt::{Prompt, render};
 /// # Errors
 /// Returns `Bcce.InvalidRequest` if the step's template cannot be rendered, or renders to a blank text.
 pub fn prompt(step: &Step, context: &Value) -> Result<Prompt, Fault> {
-    render(step.system.as_deref(), &step.prompt, context).map_err(|problem| {
+    render(&step.templates(), context).map_err(|problem| {
         Fault::new(ErrorName::InvalidRequest, format!("steps.{}.{problem}", step.id))
     })
 }
@@ -32,8 +32,15 @@ pub fn prompt_for<'a>(
         return Cow::Borrowed(prompt);
     };
     let instruction = instruction(output.schema.as_ref());
-    let system = prompt.system.iter().cloned().chain([instruction]).collect::<Vec<_>>();
-    Cow::Owned(Prompt { system: Some(system.join("\n\n")), ..prompt.clone() })
+    let length = prompt.system.as_ref().map(String::len);
+    let system =
+        prompt.system.iter().cloned().chain([instruction]).collect::<Vec<_>>().join("\n\n");
+    let mut prompt = prompt.clone();
+    // A system prompt that is cached as a whole is cached with the schema, which is the same in each run.
+    if let Some(end) = prompt.system_ends.last_mut().filter(|end| Some(**end) == length) {
+        *end = system.len();
+    }
+    Cow::Owned(Prompt { system: Some(system), ..prompt })
 }
 
 #[cfg(test)]
@@ -56,5 +63,22 @@ mod tests {
         assert_eq!(*prompt_for(&prompt, step, &enforced), prompt);
         let system = prompt_for(&prompt, step, &Parameters::default()).into_owned().system.unwrap();
         assert!(system.starts_with("s\n\nAnswer with one JSON value"), "{system}");
+    }
+
+    #[test]
+    fn a_schema_in_the_prompt_adds_no_cached_prefix() {
+        let ends = |extra: &str| {
+            let yaml = JSON.replace("prompt: p, system: s,", extra);
+            let step = &Template::parse(&yaml).unwrap().steps.remove(0);
+            let prompt = prompt(step, &json!({})).unwrap();
+            let sent = prompt_for(&prompt, step, &Parameters::default()).into_owned();
+            (sent.system.unwrap().len(), sent.system_ends)
+        };
+        let (whole, cached) = ends("prompt: p, system: s, cache: 1h,");
+        assert_eq!(cached, [whole], "the schema is a part of the prefix");
+        let (_, marked) = ends("prompt: p, system: \"s{{ '' | cached }} t\", cache: 1h,");
+        assert_eq!(marked, [1]);
+        let (_, none) = ends("prompt: \"p{{ '' | cached }} q\", cache: 1h,");
+        assert_eq!(none, [0; 0], "only the prompt has a prefix");
     }
 }

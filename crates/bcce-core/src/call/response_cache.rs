@@ -142,7 +142,7 @@ impl CachedCall<'_> {
 /// # Errors
 /// Returns `Bcce.Internal` if the texts cannot be written as JSON.
 pub fn texts_sha256(prompt: &Prompt, tag: &str) -> Result<String, Fault> {
-    let Prompt { system, data_rule, user } = prompt;
+    let Prompt { system, data_rule, user, .. } = prompt;
     let [system, data_rule] =
         [system, data_rule].map(|text| text.as_deref().map(|text| pieces(text, tag)));
     Ok(sha256_hex(&to_json(&(system, data_rule, pieces(user, tag)))?))

@@ -9,6 +9,7 @@ use crate::base::names::check_name;
 use crate::base::target::Target;
 use crate::config::admission::request_model;
 use crate::config::budgets::{Budgets, Scope};
+use crate::config::models::prefixes::too_short;
 use crate::config::models::{Model, Models};
 use crate::config::policy::cost_tags::OTHER;
 use crate::config::policy::{EVERY_OTHER_TENANT, Policy, TenantRequest};
@@ -131,6 +132,7 @@ pub fn warnings(files: &BTreeMap<String, String>, today: Date) -> Vec<Finding> {
     if let Some(cause) = files.get("prices.yaml").and_then(|text| doubtful_date(text, today)) {
         warnings.add("prices.yaml", "date", &cause);
     }
+    short_prefixes(files, &mut warnings);
     let policy =
         files.get("policy.yaml").and_then(|text| from_yaml::<Policy>(text).finished().ok());
     let Some(policy) = policy else { return warnings.0 };
@@ -152,6 +154,21 @@ pub fn warnings(files: &BTreeMap<String, String>, today: Date) -> Vec<Finding> {
         }
     }
     warnings.0
+}
+
+/// Adds a warning for each step whose cached prefix is too short for a target of its model.
+fn short_prefixes(files: &BTreeMap<String, String>, warnings: &mut Findings) {
+    let models = files.get("models.yaml").map(|text| from_yaml::<Models>(text).finished());
+    let Some(Ok(models)) = models else { return };
+    for (file, text) in files.iter().filter(|(file, _)| file.starts_with("workflows/")) {
+        let Ok(template) = from_yaml::<Template>(text).finished() else { continue };
+        for step in &template.steps {
+            let short = models.models.get(&step.model).and_then(|model| too_short(step, model));
+            short.into_iter().for_each(|cause| {
+                warnings.add(file, &format!("steps.{}.cache", step.id), &cause);
+            });
+        }
+    }
 }
 
 /// Returns the reason why the day on which the prices were checked is doubtful, or `None` if it is not.
@@ -546,6 +563,27 @@ mod tests {
         let closed = "version: 1\nceilings: { run_usd: \"5\", batch_usd: 200 }\ntenants: {}\n";
         assert_eq!(reported(closed), [""; 0]);
         assert_eq!(reported("version: 7\n"), [""; 0], "the check reports what is wrong");
+    }
+
+    #[test]
+    fn a_cached_prefix_that_is_too_short_is_said() {
+        let warned = |from: &str, to: &str| {
+            let mut files = files();
+            let text = files.get_mut("workflows/explain.yaml").unwrap();
+            assert!(text.contains(from), "{text}");
+            *text = text.replace(from, to);
+            let found = warnings(&files, date!(2026 - 11 - 28));
+            found
+                .iter()
+                .map(Finding::to_string)
+                .filter(|line| line.contains("cache"))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(warned("    max_tokens", "    max_tokens"), [""; 0]);
+        let short =
+            warned("    max_tokens", "    system: Be brief.\n    cache: 1h\n    max_tokens");
+        let expected = "workflows/explain.yaml: steps.answer.cache: the static prefix has at most about 3 tokens";
+        assert!(short.len() == 1 && short[0].starts_with(expected), "{short:?}");
     }
 
     #[test]

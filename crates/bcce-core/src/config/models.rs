@@ -16,6 +16,7 @@ pub use route_target::RouteTarget;
 pub use takes::{EFFORTS, Takes, TakesOverride, Thinks};
 
 pub mod guardrails; // the guardrails of targets and their comparison
+pub mod prefixes; // cached prefixes that are too short
 mod route_target; // a target with its place in the order
 pub(crate) mod takes; // the settings that a target accepts
 

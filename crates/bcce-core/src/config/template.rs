@@ -11,10 +11,12 @@ use crate::base::error::Problems;
 use crate::base::limits::{MAX_RUN_SECONDS, MAX_STEPS};
 use crate::base::names::check_name;
 use crate::config::answer_age;
+use crate::config::cache::{Cache, CachedPrefix};
 use crate::config::output::OutputSpec;
 use crate::config::routing::RoutingOverride;
 use crate::document::inputs::{InputSpecs, InputType, check_specs};
-use crate::document::prompt::{BLANK, variables};
+use crate::document::prompt::marks::marked;
+use crate::document::prompt::{BLANK, Templates, variables};
 use crate::document::{self, Document};
 
 /// The document `workflows/<name>.yaml`. SSM `/bcce/<env>/workflows/<name>` holds it or a pointer to it.
@@ -68,9 +70,9 @@ pub struct Step {
     pub effort: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thinking: Option<Thinking>,
-    /// The time for which the service keeps `system` in its prompt cache after each use.
+    /// The prefixes that the service keeps in its prompt cache, and the time for which it keeps them after each use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cache: Option<CacheTtl>,
+    pub cache: Option<Cache>,
     /// The time for which an answer of the step may answer the same call again, such as `7d`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_cache: Option<String>,
@@ -78,25 +80,6 @@ pub struct Step {
     pub output: Option<OutputSpec>,
     #[serde(default)]
     pub routing: RoutingOverride,
-}
-
-/// The lifetime of an entry in the service's prompt cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum CacheTtl {
-    #[serde(rename = "5m")]
-    FiveMinutes,
-    #[serde(rename = "1h")]
-    Hour,
-}
-
-impl CacheTtl {
-    /// Returns the lifetime as a duration.
-    pub fn duration(self) -> Duration {
-        match self {
-            Self::FiveMinutes => Duration::from_secs(300),
-            Self::Hour => Duration::from_secs(3_600),
-        }
-    }
 }
 
 /// Switches the thinking of a step's model on or off. Without this setting the model's default applies.
@@ -152,6 +135,22 @@ impl Step {
     /// Returns the time for which an answer may answer the same call again. Returns `None` if the step makes every call.
     pub fn answers_last(&self) -> Option<Duration> {
         answer_age::parse(self.response_cache.as_deref()?).ok()
+    }
+
+    /// Returns the templates of the step.
+    pub fn templates(&self) -> Templates<'_> {
+        Templates {
+            system: self.system.as_deref(),
+            user: &self.prompt,
+            is_cached: self.cache.is_some(),
+            caches_static_text: self.cache.is_some_and(|cache| cache.prefix.is_some()),
+        }
+    }
+
+    /// Returns the prefixes that the step wants cached, from the shortest to the longest.
+    pub fn cached_prefixes(&self) -> Vec<CachedPrefix<'_>> {
+        let cache = self.cache.as_ref();
+        cache.map(|cache| cache.prefixes(self.system.as_deref(), &self.prompt)).unwrap_or_default()
     }
 
     /// Returns the name of the input of `for_each`.
@@ -252,8 +251,9 @@ impl Template {
         }
         let warm = step.temperature.is_none_or(|t| (0.0..=1.0).contains(&t));
         problems.check(warm, field("temperature"), "must be 0 to 1");
-        let cause = "needs `system`, because only the system prompt is cached";
-        problems.check(step.cache.is_none() || step.system.is_some(), field("cache"), cause);
+        if let Some(cache) = &step.cache {
+            problems.extend(cache.check(&field("cache"), step.system.as_deref(), &step.prompt));
+        }
         if let Some(Err(cause)) = step.response_cache.as_deref().map(answer_age::parse) {
             problems.add(field("response_cache"), cause);
         }
@@ -283,6 +283,8 @@ impl Template {
         };
         let mut problems = Problems::default();
         problems.check(!source.trim().is_empty(), field, BLANK);
+        let cause = "marks a prefix by `| cached`, but the step has no `cache`; set `cache: 5m` or `cache: 1h`";
+        problems.check(step.cache.is_some() || marked(source).is_empty(), field, cause);
         for variable in variables {
             let mut path = variable.split('.');
             let known = match (path.next(), path.next()) {
@@ -350,6 +352,12 @@ mod tests {
             ("- { id: a, model: m, prompt: p, max_token: 7 }", "steps.a.max_token: is unknown; there are: id, needs, for_each, model, system, prompt, max_tokens, temperature, effort, thinking, cache, response_cache, output, routing; did you mean max_tokens?"),
             ("- { id: a, prompt: 7, max_tokens: many }", "steps.a.max_tokens: must be a whole number, 0 or more; steps.a.prompt: must be a string; steps.a.model: is missing"),
             ("- { id: a, model: m, prompt: p, temperature: 3, needs: b }\n- 7\n- { model: m, prompt: \"{{ x }}\" }", "steps.a.needs: must be a list; steps[1]: must be an object; steps[2].id: is missing; steps.a.temperature: must be 0 to 1"),
+            ("- { id: a, model: m, prompt: p, cache: 1h }", "steps.a.cache: caches nothing: give the step a `system`"),
+            ("- { id: a, model: m, prompt: p, cache: 2h }", "steps.a.cache: must be one of: 5m, 1h"),
+            ("- { id: a, model: m, prompt: p, system: s, cache: { prefix: auto, tll: 1h } }", "steps.a.cache.tll: is unknown; there are: ttl, prefix; did you mean ttl?; steps.a.cache.ttl: is missing"),
+            ("- { id: a, model: m, prompt: p, system: s, cache: { ttl: 1h, prefix: all } }", "steps.a.cache.prefix: must be one of: auto"),
+            ("- { id: a, model: m, prompt: \"{{ inputs.text | cached }}\" }", "steps.a.prompt: marks a prefix by `| cached`, but the step has no `cache`"),
+            ("- { id: a, model: m, prompt: \"{% if 1 %}{{ inputs.text | cached }}{% endif %}\", cache: 5m }", "steps.a.prompt: `cached` on line 1 is not available: it is the last filter"),
             ("- { id: a, model: m, prompt: p, output: { type: jsn } }", "steps.a.output.type: must be one of: text, json"),
             ("- { id: a, model: m, prompt: \"{{ item }}\" }", "steps.a.prompt: reads item, which is neither an input nor"),
             ("- { id: a, model: m, prompt: p, for_each: inputs.text }", "steps.a.for_each: must be inputs.<name> of an input of type list"),

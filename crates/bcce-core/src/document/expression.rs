@@ -51,7 +51,7 @@ impl Context {
         prompt::syntax::check(template)?;
         let environment = environment(UndefinedBehavior::Strict);
         let compiled = environment.template_from_str(template);
-        let text = compiled.and_then(|compiled| prompt::bounded(&compiled, &self.values));
+        let text = compiled.and_then(|compiled| prompt::limited::bounded(&compiled, &self.values));
         text.map_err(|error| self.describe(&environment, template, &error))
     }
 
@@ -129,6 +129,7 @@ pub fn check_condition(condition: &str, names: &[&str]) -> Result<(), String> {
 /// # Errors
 /// Returns a message if the text is invalid or reads something other than `names`.
 pub fn check_text(template: &str, names: &[&str]) -> Result<(), String> {
+    prompt::syntax::check(template)?;
     let read = prompt::variables(template)?;
     let is_there = |path: &String| names.contains(&path.split('.').next().unwrap_or(""));
     match (read.iter().find(|path| !is_there(path)), names) {

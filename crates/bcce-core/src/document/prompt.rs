@@ -6,20 +6,23 @@
 //! can contain its own delimiter. The filter `| safe` marks a value that the author trusts; it is not delimited.
 
 pub mod bound; // the longest text that a template can render to
+pub(crate) mod limited; // texts up to the limit of their length
+pub mod marks; // the places up to which a template is cached
+mod parsing; // templates that the parser can handle
+mod sections; // the texts between the ends of the cached prefixes
 pub(crate) mod syntax;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::io;
 
-use minijinja::value::{Serde, ValueKind};
-use minijinja::{
-    AutoEscape, Environment, Error, ErrorKind, Output, State, Template, UndefinedBehavior, Value,
-};
+use minijinja::value::ValueKind;
+use minijinja::{Environment, Error, ErrorKind, Output, State, Template, UndefinedBehavior, Value};
 
 use crate::base::digest::{sha256_hex, sha256_hex_of_fields};
 use crate::base::error::Problem;
 use crate::base::limits::{MAX_PROMPT_BYTES, PROMPT_FUEL, cut};
+
+use limited::Bounded;
 
 /// The cause for refusing a text of whitespace only. The service does not accept blank texts.
 pub(crate) const BLANK: &str = "is blank";
@@ -40,10 +43,25 @@ pub struct Prompt {
     pub data_rule: Option<String>,
     /// The user message.
     pub user: String,
+    /// The offsets in `system` at which cached prefixes end.
+    pub system_ends: Vec<usize>,
+    /// The offsets in `user` at which cached prefixes end.
+    pub user_ends: Vec<usize>,
+}
+
+/// The templates of a step.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Templates<'a> {
+    pub system: Option<&'a str>,
+    pub user: &'a str,
+    /// True if the step caches prefixes. A `system` without marks is then a prefix.
+    pub is_cached: bool,
+    /// True if the static text at the start of `user` is a prefix to cache. It is ignored if `user` has marks.
+    pub caches_static_text: bool,
 }
 
 impl Prompt {
-    /// Returns the digest of all texts of the prompt as lower-case hex.
+    /// Returns the digest of all texts of the prompt as lower-case hex. The ends of prefixes do not change it.
     pub fn sha256(&self) -> String {
         let [system, data_rule] =
             [&self.system, &self.data_rule].map(|text| text.as_deref().unwrap_or(""));
@@ -62,7 +80,7 @@ impl Prompt {
 /// Returns a message if the template has a syntax error or uses an element of the language that is not available. The
 /// message names the line.
 pub fn variables(source: &str) -> Result<BTreeSet<String>, String> {
-    let environment = environment(PREFIX);
+    let environment = plain_environment(UndefinedBehavior::Strict);
     let template = compile(&environment, source)?;
     Ok(template.undeclared_variables(true).into_iter().collect())
 }
@@ -72,25 +90,8 @@ pub fn variables(source: &str) -> Result<BTreeSet<String>, String> {
 /// # Errors
 /// Returns a problem of the field `prompt` or `system` if the template cannot be rendered, or renders to a blank text,
 /// which the service refuses. The problem never quotes a value of the context.
-pub fn render(
-    system: Option<&str>,
-    user: &str,
-    context: &serde_json::Value,
-) -> Result<Prompt, Problem> {
-    let tag = tag(context);
-    let environment = environment(&tag);
-    let values = Value::from(Serde(context));
-    let text = |field: &str, source| {
-        let text = compile(&environment, source)
-            .and_then(|template| bounded(&template, &values).map_err(|error| cause(&error)))
-            .and_then(|text| if text.trim().is_empty() { Err(BLANK.into()) } else { Ok(text) });
-        text.map_err(|cause| Problem { field: field.to_owned(), cause })
-    };
-    let user = text("prompt", user)?;
-    let system = system.map(|source| text("system", source)).transpose()?;
-    let opening = format!("<{tag}>");
-    let has_data = user.contains(&opening) || system.as_ref().is_some_and(|s| s.contains(&opening));
-    Ok(Prompt { system, data_rule: has_data.then(|| data_rule(&tag)), user })
+pub fn render(templates: &Templates<'_>, context: &serde_json::Value) -> Result<Prompt, Problem> {
+    sections::render(templates, context)
 }
 
 fn data_rule(tag: &str) -> String {
@@ -125,14 +126,6 @@ fn folded(c: char) -> Option<char> {
     (!c.is_whitespace() && !c.is_control() && !invisible).then(|| c.to_ascii_lowercase())
 }
 
-fn environment(tag: &str) -> Environment<'static> {
-    let mut environment = plain_environment(UndefinedBehavior::Strict);
-    environment.set_auto_escape_callback(|_| AutoEscape::Custom("data".into()));
-    let tag = tag.to_owned();
-    environment.set_formatter(move |out, _: &mut State, value| set_apart(out, &tag, value));
-    environment
-}
-
 /// Returns an environment with the filters of the language and its limits of time and memory, but without the formatter
 /// that delimits data.
 pub(crate) fn plain_environment(undefined: UndefinedBehavior) -> Environment<'static> {
@@ -157,12 +150,16 @@ pub(crate) fn plain_environment(undefined: UndefinedBehavior) -> Environment<'st
 }
 
 /// Writes a value. Texts that are not marked as safe, lists and objects are enclosed in `tag`; `null` writes nothing.
-fn set_apart(out: &mut Output, tag: &str, value: &Value) -> Result<(), Error> {
+/// Returns the text that was enclosed.
+fn apart<'v>(out: &mut Output, tag: &str, value: &'v Value) -> Result<Option<Cow<'v, str>>, Error> {
     match value.kind() {
         ValueKind::Undefined => return Err(ErrorKind::UndefinedError.into()),
-        ValueKind::None => return Ok(()),
-        ValueKind::Bool | ValueKind::Number => return Ok(write!(out, "{value}")?),
-        ValueKind::String if value.is_safe() => return Ok(write!(out, "{value}")?),
+        ValueKind::None => return Ok(None),
+        ValueKind::String if !value.is_safe() => {}
+        ValueKind::Bool | ValueKind::Number | ValueKind::String => {
+            write!(out, "{value}")?;
+            return Ok(None);
+        }
         _ => {}
     }
     let text = match value.as_str() {
@@ -173,7 +170,8 @@ fn set_apart(out: &mut Output, tag: &str, value: &Value) -> Result<(), Error> {
         // Only a text that the template has already enclosed can contain the tag.
         return Err(Error::new(ErrorKind::InvalidOperation, "data closes its own delimiter"));
     }
-    Ok(write!(out, "<{tag}>{text}</{tag}>")?)
+    write!(out, "<{tag}>{text}</{tag}>")?;
+    Ok(Some(text))
 }
 
 /// Replaces `from` by `to`. Computes the length first, because the result could be too long for the memory.
@@ -188,7 +186,7 @@ fn replace(text: String, from: String, to: String) -> Result<String, Error> {
 /// Returns `value` as JSON. Indentation can make it a hundred times as long, so the length is checked while it is
 /// written.
 pub(crate) fn json(value: &Value, pretty: bool) -> Result<String, Error> {
-    let mut out = Bounded(Vec::new());
+    let mut out = Bounded::default();
     let written = if pretty {
         serde_json::to_writer_pretty(&mut out, value)
     } else {
@@ -197,22 +195,14 @@ pub(crate) fn json(value: &Value, pretty: bool) -> Result<String, Error> {
     written.map_err(|error| {
         if error.is_io() { ErrorKind::WriteFailure } else { ErrorKind::BadSerialization }
     })?;
-    String::from_utf8(out.0).map_err(|_| ErrorKind::BadSerialization.into())
-}
-
-/// Renders a template and stops when the text is longer than [`MAX_PROMPT_BYTES`].
-pub(crate) fn bounded(template: &Template<'_, '_>, values: &Value) -> Result<String, Error> {
-    let mut out = Bounded(Vec::new());
-    template.render_captured_to(values.clone(), &mut out)?;
-    String::from_utf8(out.0)
-        .map_err(|_| Error::new(ErrorKind::BadSerialization, "gives text that is not UTF-8"))
+    out.text()
 }
 
 fn compile<'a>(
     environment: &'a Environment<'a>,
     source: &'a str,
 ) -> Result<Template<'a, 'a>, String> {
-    syntax::check(source)?;
+    syntax::check_prompt(source)?;
     environment.template_from_str(source).map_err(|error| cause(&error))
 }
 
@@ -228,23 +218,6 @@ pub(crate) fn cause(error: &Error) -> String {
             format!("syntax error{line}: {}", error.detail().unwrap_or("unexpected token"))
         }
         kind => format!("{kind}{line}"),
-    }
-}
-
-/// A writer that refuses more than [`MAX_PROMPT_BYTES`].
-struct Bounded(Vec<u8>);
-
-impl io::Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > MAX_PROMPT_BYTES {
-            return Err(io::Error::other("too long"));
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

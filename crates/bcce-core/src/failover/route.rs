@@ -4,12 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::target::Target;
 use crate::call::attempt::{Attempt, Cause};
+use crate::config::cache::CacheTtl;
 use crate::config::models::RouteTarget;
 use crate::config::models::guardrails::is_same;
 use crate::config::policy::Policy;
 use crate::config::profiles::Profiles;
 use crate::config::routing::{Routing, Timeouts};
-use crate::config::template::CacheTtl;
 
 /// All parts of the plan that the decisions of a step depend on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,11 +96,11 @@ pub struct Expected {
     pub cached: Option<Cached>,
 }
 
-/// The part of a prompt that its step wants cached. It is assumed to be the same for every run of the workflow. If
-/// `system` reads inputs, a cache with another prompt may count as warm.
+/// The prefix of a prompt that its step wants cached, as far as its text is known before the run: it reads only inputs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cached {
-    /// The key under which the ledger records where the prompt is cached.
+    /// The key under which the ledger records where the prefix is cached. It covers the templates and the inputs of the
+    /// prefix.
     pub key: String,
     pub tokens: u64,
     /// The lifetime of the cache entry.

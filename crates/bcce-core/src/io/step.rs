@@ -22,6 +22,7 @@ use crate::base::error::Fault;
 use crate::base::target::Target;
 use crate::call::answer::Answer;
 use crate::call::attempt::Attempt;
+use crate::call::cache_points::Blocks;
 use crate::call::model::Repair;
 use crate::call::parameters::Parameters;
 use crate::call::request_building;
@@ -83,14 +84,14 @@ pub struct CallSize {
 impl CallSize {
     /// Returns the size of a call with this prompt.
     pub fn of(prompt: &Prompt, parameters: &Parameters<'_>, repair: Option<Repair<'_>>) -> Self {
-        let Prompt { system, data_rule, user } = prompt;
-        let bytes = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let prefix = Blocks::of(prompt, parameters.cache.is_some()).prefix_bytes();
+        let whole = prompt.user.len() + prompt.system_texts().map(str::len).sum::<usize>();
         let schema = parameters.schema.as_ref().map_or(0, |schema| schema.to_string().len());
         let repair = repair.map_or(0, |repair| repair.answer.len() + repair.fault.len());
-        let bytes = CallBytes {
-            prompt: (user.len() + bytes(data_rule) + schema + repair) as u64,
-            system: bytes(system) as u64,
-        };
+        // The service may count the schema as a part of the prefix.
+        let cached = if prefix > 0 { prefix + schema } else { 0 };
+        let rest = whole + schema + repair - cached;
+        let bytes = CallBytes { prompt: rest as u64, cached: cached as u64 };
         Self { bytes, max_tokens: parameters.max_tokens.into() }
     }
 }

@@ -61,6 +61,7 @@ impl LoggedCall {
             guardrail_origin: Vec::new(),
             usage: None,
             cost_usd: None,
+            cache: None,
         }
     }
 }

@@ -321,5 +321,6 @@ pub fn failed(
         guardrail_origin: Vec::new(),
         usage: Some(Usage::default()),
         cost_usd: Some(Decimal::ZERO),
+        cache: None,
     }
 }

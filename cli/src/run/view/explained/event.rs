@@ -10,6 +10,7 @@ use super::page::Page;
 use crate::figures;
 use crate::paint::{Ink, Line, Span, span};
 use crate::run::timeline::{Event, has_failed};
+use crate::run::view::cache;
 
 /// The width of the column for the kind of event. It fits the longest one, `decide`, and a gap.
 const VERB: usize = 8;
@@ -107,7 +108,8 @@ fn called(attempt: &Attempt) -> Vec<Line> {
     let adapted = (!attempt.adapted.is_empty())
         .then(|| dim(format!("adapted to the target: {}", attempt.adapted.join("; "))));
     let spent = dim(format!("{}; {}", model(attempt), spent(attempt)));
-    [Some(first), said, advice, asked, adapted, Some(spent)].into_iter().flatten().collect()
+    let cache = cache::of(attempt).map(|cache| dim(format!("prompt cache: {cache}")));
+    [Some(first), said, advice, asked, adapted, Some(spent), cache].into_iter().flatten().collect()
 }
 
 /// Describes the model of a call with its account role and guardrail, and with the guardrails and the service tier that

@@ -92,6 +92,7 @@ fn failed(at: u64, region: &str, error: ErrorName) -> Attempt {
         guardrail_origin: Vec::new(),
         usage: Some(Usage::default()),
         cost_usd: Some(Decimal::ZERO),
+        cache: None,
     }
 }
 

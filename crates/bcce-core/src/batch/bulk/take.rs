@@ -63,6 +63,7 @@ pub fn take(
         guardrail_origin: Vec::new(),
         usage: returned.usage,
         cost_usd: returned.usage.and_then(|used| cost(&used)),
+        cache: None,
     };
     let result = match answered {
         Ok(answer) => answer::read(asked.step, asked.prompt, asked.parameters.max_tokens, answer)?

@@ -23,7 +23,12 @@ fn plan(template: &str, policy: Policy) -> Plan {
 
 fn asked<R>(with: impl FnOnce(&Asking<'_>) -> R) -> R {
     let (plan, run) = (plan(ONE, Policy::default()), RunRef::first("default", "w", "1"));
-    let prompt = Prompt { system: Some("s".into()), data_rule: Some("n".into()), user: "p".into() };
+    let prompt = Prompt {
+        system: Some("s".into()),
+        data_rule: Some("n".into()),
+        user: "p".into(),
+        ..Prompt::default()
+    };
     let fit = fit(&plan, "us-east-1").unwrap();
     let (prompt, parameters) = (&prompt, &fit.parameters());
     with(&Asking { run: &run, plan: &plan, step: fit.step, prompt, parameters })

@@ -6,7 +6,7 @@ use time::macros::datetime;
 use super::*;
 use crate::base::target::tests::target;
 use crate::config::template::Template;
-use crate::document::prompt::{render, tag};
+use crate::document::prompt::{Templates, render, tag};
 
 const NOON: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
 
@@ -21,7 +21,7 @@ fn guardrail(id: &str, version: &str, name: Option<&str>) -> Guardrail {
 }
 
 fn prompt(system: Option<&str>, user: &str) -> Prompt {
-    Prompt { system: system.map(str::to_owned), data_rule: None, user: user.into() }
+    Prompt { system: system.map(str::to_owned), user: user.into(), ..Prompt::default() }
 }
 
 /// Each ingredient of a call changes the key, and each of these calls has a key of its own.
@@ -104,7 +104,8 @@ fn what_the_answer_does_not_depend_on_leaves_the_key_alone() {
 }
 
 fn texts(template: &str, context: &Value) -> String {
-    texts_sha256(&render(None, template, context).unwrap(), &tag(context)).unwrap()
+    let templates = Templates { user: template, ..Templates::default() };
+    texts_sha256(&render(&templates, context).unwrap(), &tag(context)).unwrap()
 }
 
 /// The item of a longer list is the same call: only the digits of the tag differ.
@@ -113,6 +114,9 @@ fn data_that_the_prompt_leaves_out_does_not_matter() {
     let one = json!({ "inputs": { "files": ["a"] }, "item": "a", "index": 0 });
     let more = json!({ "inputs": { "files": ["b", "a"] }, "item": "a", "index": 1 });
     assert_eq!(texts("Document {{ item }}", &one), texts("Document {{ item }}", &more));
+    let marked = "Document {{ item | cached }} for {{ inputs.files | first }}";
+    assert_eq!(texts("{{ item | cached }}.", &one), texts("{{ item | cached }}.", &more));
+    assert_ne!(texts(marked, &one), texts(marked, &more));
     assert_ne!(texts("{{ index }}: {{ item }}", &one), texts("{{ index }}: {{ item }}", &more));
 }
 

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::error::Problems;
+use crate::config::cache::CacheTtl;
 use crate::config::template::{Step, THINKING_EFFORTS, Thinking};
 
 /// The levels of effort that the service has, from the lowest to the highest.
@@ -29,6 +30,13 @@ pub struct Takes {
     /// The longest prompt and answer together, in tokens.
     #[serde(default = "Takes::default_context_tokens")]
     pub context_tokens: u64,
+    /// The lifetimes that its prompt cache has, from the shorter to the longer one. An empty list means that it has no
+    /// prompt cache.
+    #[serde(default = "Takes::default_cache")]
+    pub cache: Vec<CacheTtl>,
+    /// The fewest tokens of a prefix that its prompt cache keeps.
+    #[serde(default = "Takes::default_cache_minimum_tokens")]
+    pub cache_minimum_tokens: u64,
 }
 
 /// The thinking of a model before it answers.
@@ -60,6 +68,10 @@ pub struct TakesOverride {
     pub max_output_tokens: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context_tokens: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Vec<CacheTtl>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_minimum_tokens: Option<u64>,
 }
 
 impl TakesOverride {
@@ -75,6 +87,16 @@ impl Takes {
         200_000
     }
 
+    /// Returns the lifetimes that the prompt cache of the current generations has.
+    pub fn default_cache() -> Vec<CacheTtl> {
+        vec![CacheTtl::FiveMinutes, CacheTtl::Hour]
+    }
+
+    /// Returns the largest minimum that is documented for a model. A prefix of this length is cached by all of them.
+    pub fn default_cache_minimum_tokens() -> u64 {
+        4_096
+    }
+
     /// Returns the settings with those of `change`.
     pub fn with(&self, change: &TakesOverride) -> Self {
         Self {
@@ -84,6 +106,8 @@ impl Takes {
             json_schema: change.json_schema.unwrap_or(self.json_schema),
             max_output_tokens: change.max_output_tokens.unwrap_or(self.max_output_tokens),
             context_tokens: change.context_tokens.unwrap_or(self.context_tokens),
+            cache: change.cache.as_ref().unwrap_or(&self.cache).clone(),
+            cache_minimum_tokens: change.cache_minimum_tokens.unwrap_or(self.cache_minimum_tokens),
         }
     }
 
@@ -114,6 +138,11 @@ impl Takes {
         problems.check(most > 0, format!("{field}.max_output_tokens"), "must be above 0");
         let cause = format!("must be above max_output_tokens, which is {most}");
         problems.check(context > u64::from(most), format!("{field}.context_tokens"), cause);
+        let sorted = self.cache.is_sorted_by(|a, b| a < b);
+        let cause = "must have each lifetime once: [], [5m], [1h] or [5m, 1h]";
+        problems.check(sorted, format!("{field}.cache"), cause);
+        let minimum = format!("{field}.cache_minimum_tokens");
+        problems.check(self.cache_minimum_tokens > 0, minimum, "must be above 0");
         problems
     }
 }
@@ -179,6 +208,8 @@ pub mod tests {
             json_schema: true,
             max_output_tokens: 64_000,
             context_tokens: 200_000,
+            cache: Takes::default_cache(),
+            cache_minimum_tokens: 4_096,
         }
     }
 
@@ -191,6 +222,8 @@ pub mod tests {
             json_schema: true,
             max_output_tokens: 128_000,
             context_tokens: 1_000_000,
+            cache: Takes::default_cache(),
+            cache_minimum_tokens: 1_024,
         }
     }
 

@@ -14,7 +14,7 @@ use minijinja::machinery::parse;
 use minijinja::syntax::SyntaxConfig;
 
 use crate::base::limits::MAX_PROMPT_BYTES;
-use crate::document::prompt::syntax::check;
+use crate::document::prompt::syntax::check_prompt;
 
 use size::Seen;
 pub use size::{Kind, Size};
@@ -26,7 +26,7 @@ const DELIMITERS: u64 = 96;
 /// Returns the largest number of bytes that `source` can render to, at most [`MAX_PROMPT_BYTES`]. `sizes` returns the
 /// size of a variable by its path, such as `["inputs", "diff"]`.
 pub fn most_bytes(source: &str, sizes: &dyn Fn(&[&str]) -> Size) -> u64 {
-    if check(source).is_err() {
+    if check_prompt(source).is_err() {
         return MOST;
     }
     let Ok(template) = parse(source, "", SyntaxConfig::default()) else { return MOST };

@@ -5,12 +5,11 @@
 //! which cannot be caught. Therefore a template cannot make lists, call functions or nest deeply. The fuel limits
 //! everything that remains.
 
+use minijinja::machinery::Span;
 use minijinja::machinery::ast::{BinOp, BinOpKind, CallArg, Expr, Stmt, UnaryOpKind};
-use minijinja::machinery::{Span, Token, parse, tokenize};
-use minijinja::syntax::SyntaxConfig;
 
-use crate::base::limits::{MAX_ELIFS, MAX_TAG_TOKENS, MAX_TEMPLATE_BYTES};
-use crate::document::prompt::cause;
+use crate::document::prompt::marks::{CACHED, mark};
+use crate::document::prompt::parsing::{parsed, refused};
 
 const FILTERS: &[&str] = &[
     "abs", "count", "d", "default", "first", "float", "indent", "int", "items", "join", "last",
@@ -46,56 +45,29 @@ const MAX_SUBSCRIPT: usize = 1_000;
 /// # Errors
 /// Returns a message with the element that is not available, its line and the reason.
 pub fn check(source: &str) -> Result<(), String> {
-    if source.len() > MAX_TEMPLATE_BYTES {
-        return Err(format!("is {} bytes (limit: {MAX_TEMPLATE_BYTES})", source.len()));
-    }
-    check_tags(source)?;
-    let template = parse(source, "", SyntaxConfig::default()).map_err(|error| cause(&error))?;
-    statement(&template, false)
+    statement(&parsed(source)?, false)
+}
+
+/// Checks a template as [`check`] does. A prompt may also mark prefixes to cache.
+///
+/// # Errors
+/// Returns the same messages as [`check`].
+pub fn check_prompt(source: &str) -> Result<(), String> {
+    let template = parsed(source)?;
+    let Stmt::Template(template) = &template else { return statement(&template, false) };
+    template.children.iter().try_for_each(|child| match mark(child) {
+        Some((filter, span)) if !filter.args.is_empty() => {
+            refused(span, &format!("an argument of `{CACHED}`"), "it takes none")
+        }
+        Some((filter, _)) => expressions(filter.expr.iter(), false),
+        None => statement(child, false),
+    })
 }
 
 /// Returns `true` if `source` is one `{{ }}` and nothing else.
 pub fn is_one_expression(source: &str) -> bool {
-    let parsed =
-        check_tags(source).ok().and_then(|()| parse(source, "", SyntaxConfig::default()).ok());
-    let Some(Stmt::Template(template)) = parsed else { return false };
+    let Ok(Stmt::Template(template)) = parsed(source) else { return false };
     matches!(template.children.as_slice(), [Stmt::EmitExpr(_)])
-}
-
-/// Checks the length of each tag and the number of `elif`. This check runs before the parser, because the parser uses
-/// stack for each token of a tag and for each `elif`.
-fn check_tags(source: &str) -> Result<(), String> {
-    let mut tokens = 0;
-    let mut elifs = 0;
-    let mut starts = false;
-    for token in tokenize(source, false, SyntaxConfig::default()) {
-        let (token, span) = token.map_err(|error| cause(&error))?;
-        tokens = match token {
-            Token::BlockStart | Token::VariableStart => 0,
-            _ => tokens + 1,
-        };
-        elifs += usize::from(starts && matches!(token, Token::Ident("elif")));
-        starts = matches!(token, Token::BlockStart);
-        if tokens > MAX_TAG_TOKENS {
-            return refused(
-                span,
-                &format!("a tag of more than {MAX_TAG_TOKENS} words and signs"),
-                "split it",
-            );
-        }
-        if elifs > MAX_ELIFS {
-            return refused(
-                span,
-                &format!("an `elif` after {MAX_ELIFS} others"),
-                "there are too many",
-            );
-        }
-    }
-    Ok(())
-}
-
-fn refused<T>(span: Span, what: &str, why: &str) -> Result<T, String> {
-    Err(format!("{what} on line {} is not available: {why}", span.start_line))
 }
 
 fn statements(list: &[Stmt<'_>], looped: bool) -> Result<(), String> {
@@ -222,6 +194,10 @@ fn operation(op: &BinOp<'_>, span: Span, looped: bool) -> Result<(), String> {
 fn named(kind: &str, name: &str, known: &[&str], span: Span) -> Result<(), String> {
     if known.contains(&name) {
         return Ok(());
+    }
+    if name == CACHED {
+        let why = "it is the last filter of a `{{ }}` of a prompt, outside of all blocks";
+        return refused(span, &format!("`{CACHED}`"), why);
     }
     refused(span, &format!("{kind} `{name}`"), &format!("use one of {}", known.join(", ")))
 }

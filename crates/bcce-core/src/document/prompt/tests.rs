@@ -3,6 +3,14 @@ use serde_json::json;
 
 use crate::base::timing::{is_within, shortest};
 
+fn render(
+    system: Option<&str>,
+    user: &str,
+    context: &serde_json::Value,
+) -> Result<Prompt, Problem> {
+    super::render(&Templates { system, user, ..Templates::default() }, context)
+}
+
 /// Renders a user message and replaces the tag by `data`.
 fn user(source: &str, context: serde_json::Value) -> Result<String, String> {
     let prompt = render(None, source, &context).map_err(|problem| problem.cause)?;
@@ -177,6 +185,13 @@ fn what_cannot_be_bounded_is_refused_with_its_line_and_cause() {
         ("{% set ns = namespace(a=1) %}".into(), "a call"),
         ("{% do inputs.f() %}".into(), "`do`"),
         ("{% for x in inputs.l recursive %}{% endfor %}".into(), "`recursive`"),
+        ("{% for x in inputs.l %}{{ x | cached }}{% endfor %}".into(), "`cached` on line 1 is not available: it is the last filter"),
+        ("{% set a %}{{ inputs.t | cached }}{% endset %}".into(), "`cached` on line 1 is not available"),
+        ("{{ inputs.t | cached | trim }}".into(), "`cached` on line 1 is not available"),
+        ("{{ (inputs.t | cached) ~ 'a' }}".into(), "`cached` on line 1 is not available"),
+        ("{% filter cached %}a{% endfilter %}".into(), "`cached` on line 1 is not available"),
+        ("{{ inputs.t | cached(1) }}".into(), "an argument of `cached` on line 1 is not available: it takes none"),
+        ("{{ inputs.t[1:] | cached }}".into(), "`[a:b]` on line 1"),
         ("{% autoescape false %}{% endautoescape %}".into(), "`autoescape`"),
         ("{% macro m() %}{% endmacro %}".into(), "syntax error on line 1: unknown statement macro"),
         ("{% call m() %}{% endcall %}".into(), "unknown statement call"),

@@ -3,8 +3,8 @@
 use rust_decimal::prelude::ToPrimitive;
 
 use crate::base::usage::Usage;
+use crate::config::cache::CacheTtl;
 use crate::config::routing::Strategy;
-use crate::config::template::CacheTtl;
 use crate::failover::router::{Question, Ruling};
 
 /// One step in this many tries targets without a median first. Otherwise a slow or new target would never be measured.

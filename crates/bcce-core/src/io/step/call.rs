@@ -10,6 +10,7 @@ use crate::base::target::Target;
 use crate::base::usage::Usage;
 use crate::call::answer::answered;
 use crate::call::attempt::{Attempt, AttemptKind, AttemptOutcome, Cause};
+use crate::call::cache_use::{CacheUse, PrefixBytes};
 use crate::call::model::{
     Blame, CallFailure, CallLimits, CallReport, Limit, ModelAnswer, ModelCall, Repair,
 };
@@ -19,6 +20,7 @@ use crate::document::prompt::Prompt;
 use crate::failover::breaker::Signal;
 use crate::failover::route::Route;
 use crate::ports::CallModel;
+use crate::run::plan::worst::CallBytes;
 use crate::run::step_metadata::step_metadata;
 
 /// A call to make.
@@ -28,6 +30,8 @@ pub(super) struct Call<'a> {
     pub prompt: &'a Prompt,
     pub parameters: &'a Parameters<'a>,
     pub target: &'a Target,
+    /// The bytes that the call sends.
+    pub bytes: CallBytes,
     /// True if the service has compiled the schema before, or if there is none.
     pub is_compiled: bool,
     /// The time for the whole call.
@@ -124,7 +128,7 @@ impl Call<'_> {
             prompt: self.prompt,
             repair: self.repair,
             parameters: self.parameters,
-            cache: step.cache,
+            cache: self.parameters.cache,
             metadata: step_metadata(plan, decided.run, step, decided.reference.item),
             limits: self.limits(),
         }
@@ -178,6 +182,23 @@ impl Call<'_> {
             guardrail_origin: report.served.guardrail_origin.clone(),
             usage: report.usage,
             cost_usd: report.usage.and_then(|used| cost(&used)),
+            cache: report.usage.and_then(|used| self.cache_use(started_at, tier, &used)),
         }
+    }
+
+    /// Returns what the prompt cache did for the call, at the prices of its day.
+    fn cache_use(
+        &self,
+        started_at: OffsetDateTime,
+        tier: Tier<'_>,
+        used: &Usage,
+    ) -> Option<CacheUse> {
+        let StepWork { plan, step, .. } = self.work;
+        let takes = plan.takes(step, self.work.route()?, self.target)?;
+        let price = plan.price(&self.target.model_id, started_at);
+        let effect = price.and_then(|row| row.cache_effect(tier, used));
+        let CallBytes { cached, prompt } = self.bytes;
+        let bytes = PrefixBytes { prefix: cached, whole: cached + prompt };
+        CacheUse::of(bytes, takes.cache_minimum_tokens, used, effect)
     }
 }

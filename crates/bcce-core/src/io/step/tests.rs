@@ -1,5 +1,7 @@
 //! Tests of what an admission decides. The tests of the function `invoke` cover the calls themselves.
 
+mod cached; // the prompt cache
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,7 +11,9 @@ use time::macros::datetime;
 
 use super::*;
 use crate::base::error::ErrorName;
+use crate::call::cache_points::{Block, Blocks};
 use crate::call::model::{Blame, CallFailure, CallReport, ModelAnswer, ModelCall, Served};
+use crate::config::cache::CacheTtl;
 use crate::failover::breaker::{Breaker, target_key};
 use crate::failover::decision::{Decision, Next};
 use crate::fakes::{MemoryHealth, StoppedClock, now};
@@ -26,11 +30,17 @@ const SECOND: Duration = Duration::from_secs(1);
 struct Model {
     says: RefCell<VecDeque<CallReport>>,
     times: RefCell<Vec<Duration>>,
+    /// The user message of each call, the number of its cache points, and their lifetime.
+    sent: RefCell<Vec<(String, usize, Option<CacheTtl>)>>,
 }
 
 impl CallModel for &Model {
     async fn call(&self, call: &ModelCall<'_>) -> CallReport {
         self.times.borrow_mut().push(call.limits.attempt);
+        let blocks = Blocks::of(call.prompt, call.cache.is_some());
+        let all = blocks.system.iter().chain(&blocks.user);
+        let points = all.filter(|block| **block == Block::CachePoint).count();
+        self.sent.borrow_mut().push((call.prompt.user.clone(), points, call.cache));
         self.says.borrow_mut().pop_front().expect("a call that the test did not script")
     }
 }
@@ -59,6 +69,7 @@ struct Scripted {
     admits: RefCell<VecDeque<Option<OffsetDateTime>>>,
     /// The number of attempts before each call.
     before: RefCell<Vec<usize>>,
+    sizes: RefCell<Vec<CallSize>>,
     is_heard: bool,
     ended: Cell<usize>,
 }
@@ -66,12 +77,19 @@ struct Scripted {
 impl Scripted {
     fn new(admits: impl IntoIterator<Item = Option<OffsetDateTime>>) -> Self {
         let admits = RefCell::new(admits.into_iter().collect());
-        Self { admits, before: RefCell::default(), is_heard: true, ended: Cell::default() }
+        let (before, sizes) = (RefCell::default(), RefCell::default());
+        Self { admits, before, sizes, is_heard: true, ended: Cell::default() }
     }
 }
 
 impl Admission for Scripted {
-    async fn admit(&self, work: &StepWork<'_>, _: &Target, _: CallSize) -> Result<Admitted, Fault> {
+    async fn admit(
+        &self,
+        work: &StepWork<'_>,
+        _: &Target,
+        size: CallSize,
+    ) -> Result<Admitted, Fault> {
+        self.sizes.borrow_mut().push(size);
         self.before.borrow_mut().push(work.attempts.len());
         let admitted = self.admits.borrow_mut().pop_front();
         let admitted = admitted.expect("a call that the test did not admit");
@@ -106,7 +124,7 @@ fn sample(says: impl IntoIterator<Item = CallReport>, change: impl Fn(&mut Value
         decisions: serde_json::from_value(event["decisions"].clone()).unwrap(),
         plan: serde_json::from_value(plan).unwrap(),
         until: NOW + 900 * SECOND,
-        model: Model { says, times: RefCell::default() },
+        model: Model { says, times: RefCell::default(), sent: RefCell::default() },
     }
 }
 

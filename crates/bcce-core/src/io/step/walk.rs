@@ -101,6 +101,7 @@ where
         let takes = takes.ok_or_else(|| Fault::internal(format!("the plan lacks {target}")))?;
         let mut parameters = Parameters::of(step, takes, self.schema_refused);
         parameters.leave_room(&self.prompt, takes);
+        parameters.measure_prefix(step, &self.prompt, takes);
         Ok(parameters)
     }
 }

@@ -10,9 +10,10 @@ use time::OffsetDateTime;
 use crate::base::target::Target;
 use crate::base::usage::Usage;
 use crate::call::parameters::Parameters;
+use crate::config::cache::CacheTtl;
 use crate::config::models::RouteTarget;
 use crate::config::pricing::PriceRow;
-use crate::config::template::{CacheTtl, Step};
+use crate::config::template::Step;
 use crate::failover::route::Route;
 use crate::run::ids::StepRef;
 use crate::run::plan::{Plan, tokens};
@@ -83,7 +84,8 @@ impl Plan {
             let route = self.routes.get(&execution.route);
             let target = route.and_then(first).map(|first| &first.target);
             let row = target.and_then(|target| self.price(&target.model_id, at));
-            let (mut least, most) = self.bounds(step, route.zip(target), step.cache);
+            let (mut least, most) =
+                self.bounds(step, route.zip(target), step.cache.map(|cache| cache.ttl));
             if step.response_cache.is_some() {
                 // An earlier answer may answer the step.
                 least = Usage::default();
@@ -110,11 +112,10 @@ impl Plan {
         called: Option<(&Route, &Target)>,
         cache: Option<CacheTtl>,
     ) -> (Usage, Usage) {
-        let of = |template: Option<&String>| {
-            tokens::of(template.map(String::as_str), step, &self.inputs)
-        };
-        let prompt = of(Some(&step.prompt));
-        let system = of(step.system.as_ref());
+        let whole = [Some(step.prompt.as_str()), step.system.as_deref()].into_iter().flatten();
+        let prefix = step.cached_prefixes().pop().map(|prefix| [prefix.system, prefix.prompt]);
+        let prefix = tokens::of(prefix.into_iter().flatten(), step, &self.inputs);
+        let prompt = tokens::of(whole, step, &self.inputs).saturating_sub(prefix);
         let mut least = Usage { input_tokens: prompt, ..Usage::default() };
         let takes = called.and_then(|(route, target)| self.takes(step, route, target));
         let max_tokens = takes
@@ -124,14 +125,14 @@ impl Plan {
         let mut most = Usage { input_tokens: prompt + answers, output_tokens, ..Usage::default() };
         match cache {
             None => {
-                least.input_tokens += system;
-                most.input_tokens += system;
+                least.input_tokens += prefix;
+                most.input_tokens += prefix;
             }
             Some(lasts) => {
-                least.cache_read_tokens = system;
+                least.cache_read_tokens = prefix;
                 match lasts {
-                    CacheTtl::FiveMinutes => most.cache_write_5m_tokens = system,
-                    CacheTtl::Hour => most.cache_write_1h_tokens = system,
+                    CacheTtl::FiveMinutes => most.cache_write_5m_tokens = prefix,
+                    CacheTtl::Hour => most.cache_write_1h_tokens = prefix,
                 }
             }
         }
@@ -213,6 +214,21 @@ mod tests {
         assert_eq!((cached.cost_least_usd, cached.input_tokens_least), (Decimal::ZERO, 0));
         assert!(called.cost_least_usd > Decimal::ZERO);
         assert_eq!((cached.calls, cached.cost_most_usd), (1, called.cost_most_usd));
+    }
+
+    #[test]
+    fn a_marked_prefix_is_read_at_best_and_written_at_worst() {
+        let template = "version: 1\nname: marked\ninputs:\n  book: { type: string }\n  text: { type: string }\nsteps:\n- { id: a, model: haiku, cache: 1h, prompt: \"{{ inputs.book | cached }}{{ inputs.text }}\", max_tokens: 10 }\n";
+        let of = |book: usize| {
+            let inputs = json!({ "book": "x".repeat(book), "text": "y" });
+            let request = json!({ "workflow": "marked", "inputs": inputs });
+            of(template, request, Policy::default()).unwrap().estimate(NOW)
+        };
+        let (short, long) = (of(4_000), of(8_000));
+        let usd = |mills: i64| Decimal::new(mills * 1_000, 3) / Decimal::from(1_000_000);
+        assert_eq!(long.cost_least_usd - short.cost_least_usd, usd(11), "1,000 tokens are read");
+        assert_eq!(long.cost_most_usd - short.cost_most_usd, usd(220), "and written");
+        assert_eq!(long.input_tokens_most - short.input_tokens_most, 1_000);
     }
 
     /// The prompt of step `b` has 1,000 tokens in addition to the answer of step `a`.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::base::digest::sha256_hex;
 use crate::base::target::Target;
 use crate::config::configuration::Configuration;
 use crate::config::models::{Model, RouteTarget};
@@ -12,9 +11,8 @@ use crate::config::profiles::Profile;
 use crate::config::residency::regions_in_table;
 use crate::config::routing::{Routing, Strategy};
 use crate::config::template::Step;
-use crate::failover::route::{Cached, Expected, Route};
+use crate::failover::route::{Expected, Route};
 use crate::run::history;
-use crate::run::plan::tokens::BYTES_PER_TOKEN;
 use crate::run::plan::{Sources, model, tokens};
 
 /// Returns the name of a step's route. It is the model alias, or `<alias>@<step>` if the step has a route of its own. A
@@ -90,17 +88,13 @@ fn expected(
     steps: &[Step],
     inputs: &Map<String, Value>,
 ) -> Expected {
-    let cached = step.cache.zip(step.system.as_ref()).map(|(lasts, system)| {
-        let template = &sources.configuration.template_sha256;
-        let key = sha256_hex(format!("{template} {}", step.id).as_bytes());
-        Cached { key, tokens: system.len() as u64 / BYTES_PER_TOKEN, lasts }
-    });
-    let system = step.system.as_deref().filter(|_| cached.is_none());
-    let templates = [Some(step.prompt.as_str()), system].into_iter().flatten();
+    let cached = tokens::cached(&sources.configuration.template_sha256, step, inputs);
+    let templates = [Some(step.prompt.as_str()), step.system.as_deref()].into_iter().flatten();
     let needed = steps.iter().filter(|other| step.needs.contains(&other.id));
     let answers: u64 = needed.map(|step| u64::from(step.answer_tokens())).sum();
+    let of_cached = cached.as_ref().map_or(0, |cached| cached.tokens);
     Expected {
-        input_tokens: tokens::of(templates, step, inputs) + answers,
+        input_tokens: (tokens::of(templates, step, inputs) + answers).saturating_sub(of_cached),
         output_tokens: u64::from(step.answer_tokens()),
         cached,
     }

@@ -4,6 +4,7 @@ use crate::config::policy::Policy;
 use crate::config::profiles::{Profile, Profiles};
 use crate::config::routing::Routing;
 use crate::document::{Document, from_yaml};
+use crate::failover::route::Expected;
 use crate::run::request::Request;
 use serde_json::json;
 
@@ -257,6 +258,28 @@ fn where_the_cost_decides_each_step_has_its_own_route_with_prices_and_what_it_wi
     assert!(plan.routes["haiku@a"].targets.iter().all(|target| target.prices.is_some()));
     let plain = plan_of_review();
     assert!(plain.routes["haiku"].targets.iter().all(|target| target.prices.is_none()));
+}
+
+/// The key under which the ledger records a warm cache is that of the text: of the inputs that the prefix reads.
+#[test]
+fn a_warm_prefix_is_that_of_the_inputs_that_it_reads() {
+    let template = "version: 1\nname: warm\nrouting: { strategy: cost }\ninputs: { book: { type: object }, q: { type: string } }\nsteps:\n- { id: a, model: haiku, cache: 1h, prompt: \"{{ inputs.book.text | cached }} {{ inputs.q }}\" }\n- { id: b, model: haiku, needs: [a], cache: 5m, system: \"s {{ inputs.q }}\", prompt: \"{{ steps.a | cached }} x\" }\n";
+    let expected = |book: &str, q: &str| {
+        let inputs = json!({ "book": { "text": book, "unread": q }, "q": q });
+        let request = json!({ "workflow": "warm", "inputs": inputs });
+        let plan = of(template, request, Policy::default()).unwrap();
+        let cached = |route: &str| plan.routes[route].expected.clone().unwrap();
+        (cached("haiku@a"), cached("haiku@b"))
+    };
+    let (a, b) = expected(&"x".repeat(4_000), "why");
+    let key = |expected: &Expected| expected.cached.clone().unwrap().key;
+    let (other_question, _) = expected(&"x".repeat(4_000), "how");
+    assert_eq!(key(&a), key(&other_question), "the prefix does not read the question");
+    assert_ne!(key(&a), key(&expected(&"y".repeat(4_000), "why").0));
+    assert!(a.cached.as_ref().unwrap().tokens > 1_000 && a.input_tokens < 50, "{a:?}");
+    // The text of the longer prefix of `b` is not known before the run, so only that of `system` counts.
+    assert!(b.cached.as_ref().unwrap().tokens < 10, "{b:?}");
+    assert_ne!(key(&b), key(&expected(&"x".repeat(4_000), "how").1));
 }
 
 fn plan_of_review() -> Plan {

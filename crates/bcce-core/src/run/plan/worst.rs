@@ -153,10 +153,10 @@ fn allowed(route: &Route) -> impl Iterator<Item = &RouteTarget> {
 /// The bytes that a call sends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CallBytes {
-    /// The bytes of everything but the system prompt.
+    /// The bytes after the last cache point.
     pub prompt: u64,
-    /// The bytes of the system prompt, which may be cached.
-    pub system: u64,
+    /// The bytes before it, which may be written to the cache.
+    pub cached: u64,
 }
 
 impl Plan {
@@ -170,7 +170,7 @@ impl Plan {
         bytes: CallBytes,
         max_tokens: u64,
     ) -> Most {
-        let call = sizes::Call::of_bytes(bytes, step.cache);
+        let call = sizes::Call::of_bytes(bytes, step.cache.map(|cache| cache.ttl));
         let [used, _] = call.usages(max_tokens, u64::MAX);
         let row = self.price(&target.model_id, at);
         let tokens = used.prompt_tokens() + used.output_tokens;

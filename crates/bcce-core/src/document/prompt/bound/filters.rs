@@ -13,7 +13,7 @@ impl Walk<'_> {
         match (filter.name, &filter.args[..]) {
             ("abs" | "count" | "float" | "int" | "length" | "round", _) => base.times(0),
             ("tojson", _) => base.times(if base.size.kind == Kind::Text { 2 } else { 1 }),
-            ("first" | "last" | "safe" | "string" | "trim" | "truncate", _) => base,
+            ("cached" | "first" | "last" | "safe" | "string" | "trim" | "truncate", _) => base,
             // A letter in the other case may take up to three times as many bytes.
             ("lower" | "upper", _) => base.times(3),
             // Quotes, commas and indentation are most of the JSON of a list of short texts.

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::document::prompt::render;
+use crate::document::prompt::{Templates, render};
 
 fn size(value: &Value) -> Size {
     let bytes = serde_json::to_string_pretty(value).unwrap().len() as u64;
@@ -73,7 +73,7 @@ proptest! {
         let context = context(&texts);
         for source in TEMPLATES {
             // A template that cannot be rendered over this context has no length.
-            let Ok(prompt) = render(None, source, &context) else { continue };
+            let Ok(prompt) = render(&Templates { user: source, ..Templates::default() }, &context) else { continue };
             let (long, most) = (prompt.user.len() as u64, bound(source, &context));
             prop_assert!(long <= most, "{source} renders to {long} bytes, at most {most}");
         }

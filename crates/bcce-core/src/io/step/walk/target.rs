@@ -135,7 +135,8 @@ where
             self.admission.not_made(work, target);
             return Ok(CallOutcome::NotMade);
         };
-        let call = Call { work, prompt: &prompt, parameters, target, is_compiled, time, repair };
+        let (prompt, bytes) = (&*prompt, size.bytes);
+        let call = Call { work, prompt, parameters, target, bytes, is_compiled, time, repair };
         let (attempt, signal, called) = call.make(&self.caller.model, started_at, kind).await;
         self.report(&FinishedCall { signal, attempt: &attempt, is_compiled });
         if let Some(grammar) = grammar.filter(|_| matches!(called, Ok(CallOutcome::Answered(_)))) {

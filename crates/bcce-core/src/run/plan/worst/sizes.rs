@@ -9,7 +9,8 @@ use serde_json::Value;
 use crate::base::limits::ByteCount;
 use crate::base::usage::Usage;
 use crate::call::parameters::json_output;
-use crate::config::template::{CacheTtl, Step};
+use crate::config::cache::CacheTtl;
+use crate::config::template::Step;
 use crate::document::prompt::bound::{Kind, Size, most_bytes};
 use crate::run::ids::StepRef;
 use crate::run::plan::Plan;
@@ -18,33 +19,36 @@ use crate::run::plan::worst::CallBytes;
 /// The bytes that a call adds to the rendered templates: the data rule, the request for JSON, and the problems of an
 /// answer that is repaired.
 const AROUND: u64 = 1_024;
+/// The bytes that a cached prefix adds to the rendered templates: the data rule of its own tags.
+const AROUND_PREFIX: u64 = 256;
 /// The bytes around each answer of a list.
 const AROUND_ITEM: u64 = 8;
 
 /// The bytes that a call sends.
 pub(super) struct Call {
     prompt: u64,
-    system: u64,
+    /// The bytes of the longest cached prefix.
+    cached: u64,
     cache: Option<CacheTtl>,
 }
 
 impl Call {
     /// Returns the bytes of a call whose prompt is rendered.
     pub fn of_bytes(bytes: CallBytes, cache: Option<CacheTtl>) -> Self {
-        Self { prompt: bytes.prompt + AROUND, system: bytes.system, cache }
+        Self { prompt: bytes.prompt + AROUND, cached: bytes.cached, cache }
     }
 
     /// Returns the usage of the first call and of its repair. The repair repeats the prompt and adds the answer to it.
     /// `output` and `context` are the target's longest answer and its context, in tokens.
     pub fn usages(&self, output: u64, context: u64) -> [Usage; 2] {
         [0, output].map(|repeated| {
-            let system = self.system.min(context);
-            let rest = (self.prompt + repeated).min(context - system);
+            let cached = self.cached.min(context);
+            let rest = (self.prompt + repeated).min(context - cached);
             let mut usage = Usage { input_tokens: rest, output_tokens: output, ..Usage::default() };
             match self.cache {
-                None => usage.input_tokens += system,
-                Some(CacheTtl::FiveMinutes) => usage.cache_write_5m_tokens = system,
-                Some(CacheTtl::Hour) => usage.cache_write_1h_tokens = system,
+                None => usage.input_tokens += cached,
+                Some(CacheTtl::FiveMinutes) => usage.cache_write_5m_tokens = cached,
+                Some(CacheTtl::Hour) => usage.cache_write_1h_tokens = cached,
             }
             usage
         })
@@ -94,11 +98,19 @@ impl<'a> Sizes<'a> {
         };
         let schema = json_output(step).and_then(|output| output.schema.as_ref());
         let schema = schema.map_or(0, |schema| measure(Some(schema)).bytes);
-        Call {
-            prompt: most_bytes(&step.prompt, &sizes) + schema + AROUND,
-            system: step.system.as_ref().map_or(0, |system| most_bytes(system, &sizes)),
-            cache: step.cache,
-        }
+        let bytes = |template: &str| most_bytes(template, &sizes);
+        let whole = bytes(&step.prompt) + step.system.as_deref().map_or(0, bytes) + schema;
+        let prefixes = step.cached_prefixes();
+        let has_marks = prefixes.last().is_some_and(|prefix| {
+            !prefix.prompt.is_empty() || Some(prefix.system) != step.system.as_deref()
+        });
+        let around = if has_marks { AROUND_PREFIX * prefixes.len() as u64 } else { 0 };
+        // The data rules and the schema may be a part of the longest prefix.
+        let cached = prefixes
+            .last()
+            .map_or(0, |prefix| bytes(prefix.system) + bytes(prefix.prompt) + schema + around);
+        let prompt = (whole + around).saturating_sub(cached) + AROUND;
+        Call { prompt, cached, cache: step.cache.map(|cache| cache.ttl) }
     }
 
     fn input(&self, path: &[&str]) -> Size {

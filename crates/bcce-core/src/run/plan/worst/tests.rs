@@ -108,6 +108,24 @@ fn what_is_cached_is_written_at_its_price() {
     assert_eq!(usd(&cached) - usd(&plain), dearer, "2.20 instead of 1.10 a million");
 }
 
+/// All tokens of a marked prefix are written at worst: 1.10 more a million than those of input.
+#[test]
+fn a_marked_prefix_is_written_at_its_price() {
+    let marked = |mark: &str, cache: &str| {
+        format!(
+            "version: 1\nname: one\ninputs: {{ text: {{ type: string }} }}\nsteps:\n- {{ id: a, model: haiku, thinking: off, {cache}prompt: \"{{{{ inputs.text{mark} }}}} x\", max_tokens: 10 }}\n"
+        )
+    };
+    let usd =
+        |template: &str, bytes| worst(template, "one", json!({ "text": "x".repeat(bytes) })).usd;
+    let (cached, plain) = (marked(" | cached", "cache: 1h, "), marked("", ""));
+    let dearer = |bytes| usd(&cached, bytes) - usd(&plain, bytes);
+    let of_prefix = Decimal::new(11, 1) * Decimal::from(10_000) / Decimal::from(1_000_000);
+    assert_eq!(dearer(20_000) - dearer(10_000), of_prefix);
+    let around = dearer(10_000) - of_prefix;
+    assert!(around > Decimal::ZERO && around < Decimal::new(2, 3), "{around}");
+}
+
 #[test]
 fn a_long_prompt_and_a_dearer_row_of_a_later_day_count() {
     let plan = planned(ONE, "one", json!({ "text": "x".repeat(150_000) }), Policy::default());
