@@ -9,7 +9,6 @@ use bcce_core::base::target::Target;
 use bcce_core::batch::Pause;
 use bcce_core::batch::packed::{Pace, StartedCall, Wait};
 use bcce_core::call::attempt::Attempt;
-use bcce_core::config::budgets::AppliedBudget;
 use bcce_core::failover::breaker::target_key;
 use bcce_core::io::budgets::{Shortage, without_price};
 use bcce_core::io::step::{Admission, Admitted, CallSize, FinishedCall, StepWork, TakeReports};
@@ -23,18 +22,20 @@ use crate::KeepParts;
 use crate::allowances::{Share, Taken};
 use crate::work::Work;
 
-/// The time after which a call asks again for money that calls of this part may give back.
-const MOMENT: Duration = Duration::from_secs(2);
-/// The same for calls of others. It is long enough to suspend a part in which every run waits.
-const WHILE: Duration = Duration::from_secs(15);
+/// The time after which a call asks again for money that other calls of this part may give back.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+/// The shortest and the longest pause of a part until it asks again for money that other functions have reserved. The
+/// shortest is long enough to leave the waiting to the state machine. A part may be invoked 2,000 times, which must
+/// last for days.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(600));
 
 /// The admission of the calls of one step.
 pub(crate) struct ItemAdmission<'w, W> {
     pub work: &'w W,
     /// The number of the item in the batch.
     pub n: u64,
-    /// True if no call was made for the run yet, so that its time has not started.
-    is_fresh: bool,
+    /// The time for which the run has waited for money.
+    waited: Duration,
     /// True if the last call was not admitted because the decision about it is out of date.
     pub is_outdated: Cell<bool>,
     /// The time until which the call waits, if it was not admitted because budgets cannot pay it now.
@@ -45,9 +46,9 @@ pub(crate) struct ItemAdmission<'w, W> {
 
 impl<'w, W> ItemAdmission<'w, W> {
     /// Creates the admission for a step of the item `n`.
-    pub fn new(work: &'w W, n: u64, is_fresh: bool) -> Self {
+    pub fn new(work: &'w W, n: u64, waited: Duration) -> Self {
         let (is_outdated, waits_until) = (Cell::default(), Cell::default());
-        Self { work, n, is_fresh, is_outdated, waits_until, share: RefCell::default() }
+        Self { work, n, waited, is_outdated, waits_until, share: RefCell::default() }
     }
 }
 
@@ -137,36 +138,29 @@ where
         let of = |shortage: &Shortage| &budgets.applied[need.places[shortage.at]];
         Ok(match taken {
             Taken::Share(share) => Funds::Share(share),
-            Taken::Contended => Funds::Later(at + MOMENT),
+            Taken::Contended => Funds::Later(at + ASK_AGAIN),
+            Taken::Busy(_) if allowances.has_calls() => Funds::Later(at + ASK_AGAIN),
             Taken::Busy(shortage) => {
-                let until = at + if allowances.has_calls() { MOMENT } else { WHILE };
-                // A run that has started must end in time.
-                match self.is_fresh || until < step.deadline {
-                    true => Funds::Later(until),
-                    false => Funds::Refused(shortage.error(of(&shortage))),
-                }
+                let error = shortage.error(of(&shortage));
+                let until = at + (self.waited / 4).clamp(PAUSES.0, PAUSES.1);
+                self.pause_or_refuse(Some(until), error)
             }
-            Taken::Exceeded(shortage) => self.pause_or_refuse(step, &shortage, of(&shortage), at),
+            Taken::Exceeded(shortage) => {
+                let budget = of(&shortage);
+                // No window has room for a call that needs more than the limit.
+                let fits = shortage.needed <= shortage.limit;
+                let next = budget.window.next(at).filter(|_| fits);
+                self.pause_or_refuse(next, shortage.error(budget))
+            }
         })
     }
 
-    /// Pauses the part until the next window of a budget, if the call may be made then.
-    fn pause_or_refuse(
-        &self,
-        step: &StepWork<'_>,
-        shortage: &Shortage,
-        budget: &AppliedBudget,
-        at: OffsetDateTime,
-    ) -> Funds {
-        let error = shortage.error(budget);
-        let of_batch = self.work.deadline();
-        let deadline = if self.is_fresh { of_batch } else { of_batch.min(step.deadline) };
-        // No window has room for a call that needs more than the limit.
-        let fits = shortage.needed <= shortage.limit;
-        let pause = Pause::for_next_window(budget, at, deadline, error.message.clone());
-        let Some(pause) = pause.filter(|_| fits) else { return Funds::Refused(error) };
-        let until = pause.until;
-        self.work.pause(pause);
+    /// Pauses the part until a time, if it is before the end of the batch. Otherwise the call is refused.
+    fn pause_or_refuse(&self, until: Option<OffsetDateTime>, error: Fault) -> Funds {
+        let Some(until) = until.filter(|until| *until < self.work.deadline()) else {
+            return Funds::Refused(error);
+        };
+        self.work.pause(Pause { until, because: error.message });
         Funds::Later(until)
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bcce_core::base::error::Fault;
 use bcce_core::batch::packed::{Allowance, calls_of_allowance};
-use bcce_core::io::budgets::{Reservation, Shortage, reserve_allowance};
+use bcce_core::io::budgets::{Reservation, Shortage, note_refusal, reserve_allowance};
 use bcce_core::ports::AllowanceLedger;
 use bcce_core::run::budgets::{Limit, Reserved, ToReserve};
 use rust_decimal::Decimal;
@@ -88,9 +88,9 @@ impl Allowances {
         if let Some(taken) = self.taken(need, at) {
             return Ok(taken);
         }
-        // What idle allowances have left may be what is missing.
-        let has_no_calls = |open: &Open| open.calls == 0 && open.limits == need.limits;
-        self.commit(ledger, ownership, has_no_calls).await?;
+        // This returns the unused money of idle allowances.
+        let is_idle = |open: &Open| open.calls == 0 && open.shares_counter(need);
+        self.commit(ledger, ownership, is_idle).await?;
         let amounts: Vec<(Decimal, Decimal)> = need
             .amounts
             .iter()
@@ -111,7 +111,10 @@ impl Allowances {
             }
             Reservation::Contended => return Ok(Taken::Contended),
             Reservation::Busy(shortage) => (shortage, true),
-            Reservation::Exceeded(shortage) => (shortage, false),
+            Reservation::Exceeded(shortage) => {
+                note_refusal(ledger, &need.limits, &shortage).await?;
+                (shortage, false)
+            }
         };
         let known = Known { need: need.clone(), at, shortage, is_busy };
         let taken = known.taken();
@@ -219,6 +222,14 @@ impl Allowances {
             ledger.commit_allowance(&ownership.part, &allowance, &spent).await?;
         }
         Ok(())
+    }
+}
+
+impl Open {
+    /// Returns whether the allowance has money of a counter from which a call needs some.
+    fn shares_counter(&self, need: &ToReserve) -> bool {
+        let mut counters = self.limits.iter().map(|limit| &limit.counter);
+        counters.any(|counter| need.limits.iter().any(|limit| limit.counter == *counter))
     }
 }
 

@@ -1,13 +1,12 @@
 //! The run of one item: its request, its plan, and its steps, wave by wave.
 
 use bcce_core::base::error::Fault;
-use bcce_core::batch::packed::{OpenStep, PLAN, PackedRun, REQUEST, RunState};
+use bcce_core::batch::packed::{PLAN, PackedRun, REQUEST, RunState};
 use bcce_core::batch::reference::Place;
 use bcce_core::io::objects;
 use bcce_core::io::packed::Planning;
 use bcce_core::io::step::TakeReports;
 use bcce_core::ports::{CallModel, Clock, GetObject, OpenSource, PutOnce, ReadLatencies};
-use bcce_core::run::artifact::StepRecord;
 use bcce_core::run::ending::{Ending, ExecutionStatus};
 use bcce_core::run::ids::{ANSWER, Run};
 use bcce_core::run::plan::Plan;
@@ -64,6 +63,9 @@ where
                 packed.run.started_at = now;
                 packed.run.execution_arn.clone_from(&batch.execution_arn);
             }
+            if let Some(since) = packed.waits_since.take() {
+                packed.waited_s += (now - since).whole_seconds().max(0).unsigned_abs();
+            }
             return Ok(packed);
         }
         let item = self.part.item(place)?;
@@ -119,11 +121,8 @@ where
         for wave in &plan.waves {
             let end = self.wave(packed, plan, wave, &mut open).await?;
             if end.is_open {
-                // The time of a run starts with its first call.
-                packed.state = match end.waits_for_money && is_fresh(packed, &open)? {
-                    true => RunState::Planned,
-                    false => RunState::UnderWay(open),
-                };
+                packed.state = RunState::UnderWay(open);
+                packed.waits_since = end.waits_for_money.then(|| self.ports.caller.clock.now());
                 return Ok(());
             }
             if end.has_failed {
@@ -134,16 +133,6 @@ where
         packed.state = RunState::Over { ended_at, fault: None, ending: None };
         Ok(())
     }
-}
-
-/// Returns whether no call was made in this run attempt. `open` has its steps under way.
-///
-/// # Errors
-/// `Bcce.Internal`: an object is not what this version writes.
-pub(crate) fn is_fresh(packed: &PackedRun, open: &[OpenStep]) -> Result<bool, Fault> {
-    let is_of_before = |record: &StepRecord| record.attempt_no < packed.run.attempt_no;
-    let has_no_calls = open.iter().all(|step| step.attempts.is_empty());
-    Ok(has_no_calls && packed.records()?.iter().all(is_of_before))
 }
 
 /// Returns whether a retried run keeps an object of the attempt before.

@@ -9,9 +9,9 @@ use bcce_core::batch::reference::{BatchRef, Place};
 use bcce_core::batch::{BatchProgress, Entry, Item, StoredBatch};
 use bcce_core::config::configuration::Configuration;
 use bcce_core::io::objects;
-use bcce_core::io::packed::{Segments, StoredRun, commit_left, fence};
+use bcce_core::io::packed::{JobRecords, Segments, StoredRun, commit_left, fence};
 use bcce_core::ports::{
-    Clock, GetObject, ListObjects, PartOf, PutOnce, ReadAttempts, ReadPartCalls,
+    Clock, CommitAllowance, GetObject, ListObjects, PartOf, PutOnce, ReadAttempts, ReadPartCalls,
 };
 
 use crate::owner::Ownership;
@@ -83,7 +83,7 @@ impl LoadedPart {
         if !ownership.is_first {
             let (ledger, of) = (&ports.ledger, &ownership.part);
             let calls = ledger.part_calls(of).await?;
-            commit_left(store, ledger, of, &segments, &calls).await?;
+            commit_left(store, ledger, of, &segments, (&calls, JobRecords::Leave)).await?;
             for call in calls.started {
                 loaded.started.entry(call.n).or_default().push(call);
             }
@@ -132,7 +132,7 @@ impl LoadedPart {
 
     /// Finds the runs of this part from the attempts before this one, the latest first. A retried item keeps what its
     /// last run attempt has. A run attempt of a part that was never sealed goes on as it is.
-    async fn find_before<L: ReadPartCalls>(
+    async fn find_before<L: ReadPartCalls + CommitAllowance>(
         &mut self,
         store: &(impl GetObject + ListObjects),
         ledger: &L,
@@ -164,8 +164,10 @@ impl LoadedPart {
                 let ran: BTreeSet<u64> =
                     places.into_iter().flatten().filter(ran).map(|place| place.n).collect();
                 let part = PartOf { batch: attempt.item_of(), part };
-                let calls = ledger.part_calls(&part).await?.started;
-                for call in calls.into_iter().filter(|call| ran.contains(&call.n)) {
+                let calls = ledger.part_calls(&part).await?;
+                let job = JobRecords::Untaken { is_started: true };
+                commit_left(store, ledger, &part, &segments, (&calls, job)).await?;
+                for call in calls.started.into_iter().filter(|call| ran.contains(&call.n)) {
                     self.started.entry(call.n).or_default().push(call);
                 }
             }

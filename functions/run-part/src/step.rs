@@ -21,7 +21,6 @@ use time::OffsetDateTime;
 
 use crate::KeepParts;
 use crate::admission::ItemAdmission;
-use crate::item::is_fresh;
 use crate::work::Work;
 
 /// The end of a step in this invocation.
@@ -50,10 +49,10 @@ struct ItemStep<'s> {
     plan: &'s Plan,
     step: &'s Step,
     reference: &'s StepRef,
-    /// True if no call was made for the run when the wave began.
-    is_fresh: bool,
     context: Value,
+    /// The time by which the run has to end. The time for which it waits for money does not count.
     deadline: OffsetDateTime,
+    waited: Duration,
 }
 
 impl<S, R, L, M, C, H, F> Work<'_, '_, S, R, L, M, C, H, F>
@@ -81,7 +80,6 @@ where
         let (before, others) = std::mem::take(open).into_iter().partition::<Vec<_>, _>(is_its);
         *open = others;
         let (mut has_failed, mut is_open, mut waits_for_money) = (false, false, false);
-        let is_fresh = is_fresh(packed, &before)?;
         let before = |step: &StepRef| before.iter().find(|open| open.step == step.step).cloned();
         let mut due: Vec<&StepRef> = Vec::new();
         for reference in &wave.steps {
@@ -92,8 +90,13 @@ where
             }
         }
         let run = &*packed;
-        let steps = due.iter().map(|step| self.step(run, plan, step, before(step), is_fresh));
+        let steps = due.iter().map(|step| self.step(run, plan, step, before(step)));
+        let mut waited_s = run.waited_s;
         for (end, reference) in join_all(steps).await.into_iter().zip(&due) {
+            let end = end.map(|(end, waited)| {
+                waited_s = waited_s.max(waited.as_secs());
+                end
+            });
             let end = end.unwrap_or_else(|fault| {
                 // The answers of the other steps are stored, since they are paid.
                 self.fail(fault);
@@ -121,6 +124,7 @@ where
                 }
             }
         }
+        packed.waited_s = waited_s;
         Ok(WaveEnd { has_failed, is_open, waits_for_money })
     }
 
@@ -130,8 +134,7 @@ where
         plan: &Plan,
         reference: &StepRef,
         open: Option<OpenStep>,
-        is_fresh: bool,
-    ) -> Result<StepEnd, Fault> {
+    ) -> Result<(StepEnd, Duration), Fault> {
         let id = &reference.step;
         let step =
             plan.step(id).ok_or_else(|| Fault::internal(format!("the plan has no step {id}")))?;
@@ -139,23 +142,25 @@ where
         for need in &step.needs {
             answers.insert(need.clone(), answer(packed, need)?);
         }
-        let item = ItemStep {
+        let waited = Duration::from_secs(packed.waited_s);
+        let mut item = ItemStep {
             n: packed.n,
             run: &packed.run,
             plan,
             step,
             reference,
-            is_fresh,
             context: prompt_context(plan, step, None, answers)?,
-            deadline: packed.run.started_at + Duration::from_secs(plan.timeout),
+            deadline: packed.run.started_at + Duration::from_secs(plan.timeout) + waited,
+            waited,
         };
         let (step, attempts, decisions) = (id.clone(), Vec::new(), Vec::new());
         let open = open.unwrap_or(OpenStep { step, attempts, decisions });
-        self.rounds(&item, open).await
+        let end = self.rounds(&mut item, open).await?;
+        Ok((end, item.waited))
     }
 
     /// Goes through the rounds of a step, until it is over or has to go on later.
-    async fn rounds(&self, item: &ItemStep<'_>, mut open: OpenStep) -> Result<StepEnd, Fault> {
+    async fn rounds(&self, item: &mut ItemStep<'_>, mut open: OpenStep) -> Result<StepEnd, Fault> {
         let run_id = &item.run.run_id;
         loop {
             if !self.wait_for_decision(run_id, &open).await {
@@ -173,7 +178,7 @@ where
                     return Ok(failed(decided, open.attempts.clone(), error));
                 }
             };
-            let admission = ItemAdmission::new(self, item.n, item.is_fresh);
+            let admission = ItemAdmission::new(self, item.n, item.waited);
             let work = item.work(&open, self.until);
             let (caller, store, reports) = (&self.ports.caller, &self.ports.store, self.reports);
             let executed =
@@ -197,9 +202,12 @@ where
                             // The decision led to no call. The next one replaces it.
                             open.decisions.pop();
                         }
-                        if until >= item.deadline || !self.wait_until(run_id, until).await {
+                        let since = self.ports.caller.clock.now();
+                        if !self.wait_until(run_id, until).await {
                             return Ok(StepEnd::WaitsForMoney(open));
                         }
+                        let waited = self.ports.caller.clock.now() - since;
+                        item.wait(waited.try_into().unwrap_or_default());
                         continue;
                     }
                     let is_outdated = admission.is_outdated.get();
@@ -267,6 +275,12 @@ where
 }
 
 impl<'s> ItemStep<'s> {
+    /// Notes that the step has waited for money.
+    fn wait(&mut self, waited: Duration) {
+        self.waited += waited;
+        self.deadline += waited;
+    }
+
     fn decided<'d>(&'d self, open: &'d OpenStep) -> DecidedStep<'d> {
         DecidedStep { run: self.run, reference: self.reference, decisions: &open.decisions }
     }

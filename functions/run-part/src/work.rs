@@ -68,6 +68,8 @@ pub(crate) struct Work<'a, 'r, S, R, L, M, C, H, F> {
     pub waits: RefCell<Vec<OffsetDateTime>>,
     /// True if all runs wait for long. They go on in a later invocation, so that no function is paid for waiting.
     pub is_suspended: Cell<bool>,
+    /// True if a run goes on later for another reason than that it waits for money.
+    is_interrupted: Cell<bool>,
     /// The pause until a budget has money again. No item is started before.
     pause: RefCell<Option<Pause>>,
     /// True if this invocation knows that the ledger has the halt of the batch, and who sends its notification.
@@ -118,6 +120,7 @@ where
             last_start: now + time / 2,
             waits: RefCell::default(),
             is_suspended: Cell::default(),
+            is_interrupted: Cell::default(),
             pause: RefCell::default(),
             is_halt_recorded: Cell::default(),
             notification: RefCell::default(),
@@ -155,7 +158,7 @@ where
             () = self.call_log.write(ledger, &self.ownership) => unreachable!("the call log is written until the work ends"),
         };
         written?;
-        // What is not committed now, the next owner of the part commits.
+        // The next owner of the part commits the rest.
         if let Err(fault) = self.allowances.finish(ledger, &self.ownership).await {
             self.fail(fault);
         }
@@ -180,10 +183,15 @@ where
             return Response::Over { notification: self.notification.take() };
         }
         let pause = self.paused().map(|pause| pause.until.min(now + LONGEST_PAUSE));
-        if pause.is_none() && !self.is_suspended.get() {
-            return Response::Continue;
-        }
-        let next = pause.or_else(|| self.waits.borrow().iter().min().copied()).unwrap_or(now);
+        let waits = || self.waits.borrow().iter().min().copied();
+        let next = match pause {
+            // A run that was interrupted goes on at once.
+            Some(_) if self.is_interrupted.get() && !self.is_suspended.get() => None,
+            Some(until) => Some(waits().map_or(until, |wait| wait.min(until))),
+            None if self.is_suspended.get() => Some(waits().unwrap_or(now)),
+            None => None,
+        };
+        let Some(next) = next else { return Response::Continue };
         Response::Waiting { wait_s: (next - now).whole_seconds().max(1).unsigned_abs() }
     }
 
@@ -257,12 +265,17 @@ where
             self.progress.borrow_mut().count(&manifest);
             self.halt_if_due().await?;
         }
+        let is_interrupted = !run.is_over() && run.waits_since.is_none();
+        self.is_interrupted.set(self.is_interrupted.get() || is_interrupted);
         Ok(!run.is_over())
     }
 
     /// Pauses the part. No further item is started before the end of the pause.
     pub fn pause(&self, pause: Pause) {
-        self.pause.borrow_mut().get_or_insert(pause);
+        let mut known = self.pause.borrow_mut();
+        if known.as_ref().is_none_or(|known| known.until < pause.until) {
+            *known = Some(pause);
+        }
     }
 
     /// Returns the pause of the part, if it is not over.

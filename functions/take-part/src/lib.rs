@@ -22,7 +22,7 @@ use bcce_core::batch::packed::{PackedPlace, PackedRun, PartProgress, RunState};
 use bcce_core::batch::reference::{BatchRef, BatchRun, Part, Place};
 use bcce_core::batch::{Item, Way};
 use bcce_core::io::objects;
-use bcce_core::io::packed::{OwnedPart, SegmentBuffer, Segments, commit_left, lost};
+use bcce_core::io::packed::{JobRecords, OwnedPart, SegmentBuffer, Segments, commit_left, lost};
 use bcce_core::ports::{
     Clock, CommitAllowance, GetObject, KeepPart, ListObjects, PlaceRuns, PutObject, PutOnce,
     ReadPartCalls, TakePart,
@@ -133,7 +133,8 @@ where
     let (store, ledger, calls) =
         (&ports.store, &ports.ledger, ports.ledger.part_calls(&owned.part));
     let segments = Segments::list(store, batch, part).await?;
-    commit_left(store, ledger, &owned.part, &segments, &calls.await?).await?;
+    let calls = (&calls.await?, JobRecords::Returned);
+    commit_left(store, ledger, &owned.part, &segments, calls).await?;
     ports.give_up(&owned, &progress).await?;
     let left = places.len() as u64 - taken;
     tracing::info!(

@@ -1,15 +1,18 @@
-//! Sends an alert when a budget reaches 80, 90 and 100 % of its limit, once each, and writes how much of each is used as
-//! a metric.
+//! Sends an alert when a budget reaches 80, 90 and 100 % of its limit. Writes how much of each budget is used as a metric.
 //!
 //! A schedule invokes [`handle`] every five minutes. The calls of runs do not wait for it: they only note in the ledger
-//! that one was refused. The function must never send an alert twice for one threshold of a limit.
+//! that one was refused. The function must never change an amount. It sends an alert once for each threshold of a limit,
+//! unless the answer of SNS is lost.
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use bcce_aws::{StartError, variable};
 use bcce_core::base::error::Fault;
-use bcce_core::config::budgets::Budgets;
+use bcce_core::config::budgets::{Budgets, Series};
 use bcce_core::config::documents::{BUDGETS, parameter_name};
 use bcce_core::document::from_yaml;
 use bcce_core::io::reader::follow_pointer;
@@ -23,6 +26,8 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+/// The time since the last look, with a margin. A window that has ended since then may have reached a threshold.
+const LAST_LOOK: Duration = Duration::from_secs(600);
 /// The number of counters that are read at the same time.
 const AT_A_TIME: usize = 8;
 
@@ -95,35 +100,28 @@ where
 {
     let at = ports.clock.now();
     let budgets = ports.budgets(config).await?;
-    let (mut response, mut percentages) = (Response::default(), Vec::new());
+    let (mut response, mut percentages, mut all) = (Response::default(), Vec::new(), Ok(()));
     for series in budgets.series() {
-        let window = series.budget.window.name(at);
-        let values = ports.ledger.counter_values(&series.name, &window).await?;
-        let states = values.into_iter().map(async |value| {
-            let budget = series.of(value);
-            let state = ports.ledger.counter(&budget.counter(at)).await?;
-            Ok::<_, Fault>((budget, state))
-        });
-        let states: Vec<_> =
-            futures::stream::iter(states).buffered(AT_A_TIME).try_collect().await?;
-        for (budget, state) in states {
-            response.counters += 1;
-            percentages.extend(used(&state).map(|percent| (budget.name.clone(), percent)));
-            if let Some(alert) = BudgetAlert::due(&budget, &state, at) {
-                let counter = budget.counter(at);
-                response.alerts += u64::from(ports.send(&counter, &alert).await?);
+        let windows = [at - LAST_LOOK, at].map(|at| (series.budget.window.name(at), at));
+        for of in BTreeMap::from(windows).into_values() {
+            let watched = ports.watch(&series, of, &mut response).await;
+            // One budget that cannot be read must not hide the others.
+            match watched {
+                Ok(used) if of == at => percentages.extend(used),
+                Ok(_) => {}
+                Err(fault) => all = Err(fault),
             }
         }
     }
     ports.measure(config, &percentages, at);
-    Ok(response)
+    all.map(|()| response)
 }
 
 impl<S, P, L, T, C, M> Ports<S, P, L, T, C, M>
 where
     S: GetObject,
     P: GetParameters,
-    L: ClaimAlert + GiveUpAlert,
+    L: ListCounters + ReadCounter + ClaimAlert + GiveUpAlert,
     T: PublishAlert,
     M: Fn(&str),
 {
@@ -136,6 +134,37 @@ where
         budgets.map_err(|problems| {
             Fault::internal(format!("the SSM parameter {name} is invalid: {problems}"))
         })
+    }
+
+    /// Reads the counters of a budget in the window that contains `at`, and sends their alerts. Returns how much of each
+    /// is used.
+    async fn watch(
+        &self,
+        series: &Series<'_>,
+        at: OffsetDateTime,
+        response: &mut Response,
+    ) -> Result<Vec<(String, Decimal)>, Fault> {
+        let window = series.budget.window.name(at);
+        let values = self.ledger.counter_values(&series.name, &window).await?;
+        let states = values.into_iter().map(async |value| {
+            let budget = series.of(value);
+            let state = self.ledger.counter(&budget.counter(at)).await?;
+            Ok::<_, Fault>((budget, state))
+        });
+        let states: Vec<_> =
+            futures::stream::iter(states).buffered(AT_A_TIME).try_collect().await?;
+        let (mut percentages, mut all) = (Vec::new(), Ok(()));
+        for (budget, state) in states {
+            response.counters += 1;
+            percentages.extend(used(&state).map(|percent| (budget.name.clone(), percent)));
+            if let Some(alert) = BudgetAlert::due(&budget, &state, at) {
+                match self.send(&budget.counter(at), &alert).await {
+                    Ok(is_sent) => response.alerts += u64::from(is_sent),
+                    Err(fault) => all = Err(fault),
+                }
+            }
+        }
+        all.map(|()| percentages)
     }
 
     /// Sends an alert, unless another invocation has. Returns whether it was sent.

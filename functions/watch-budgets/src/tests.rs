@@ -108,6 +108,20 @@ fn each_value_has_its_alerts_once() {
     assert_eq!(ports.topic.sent.borrow().last().unwrap().percent, 100);
 }
 
+/// A budget that was used up shortly before midnight is told after it, and the metric has the new day only.
+#[test]
+fn the_window_that_has_just_ended_is_looked_at_once_more() {
+    let mut ports = ports(DOCUMENT);
+    let lines: &'static RefCell<Vec<String>> = Box::leak(Box::default());
+    ports.metrics = Box::new(|line: &str| lines.borrow_mut().push(line.to_owned()));
+    ports.clock = StoppedClock(datetime!(2026-12-02 00:03 UTC));
+    spend(&ports, "each:tenant:usd#alpha#2026-12-01", 10, 10);
+    spend(&ports, "each:tenant:usd#alpha#2026-12-02", 10, 1);
+    assert_eq!(watch(&ports), Ok(Response { counters: 2, alerts: 1 }));
+    assert_eq!(ports.topic.sent.borrow()[0].window, "2026-12-01");
+    assert!(lines.borrow()[0].contains("\"BudgetUsed\":10.0"), "{lines:?}");
+}
+
 #[test]
 fn an_alert_that_cannot_be_sent_is_sent_later() {
     let ports = ports(DOCUMENT);

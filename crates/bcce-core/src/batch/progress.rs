@@ -5,12 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
-use time::{OffsetDateTime, UtcOffset};
+use time::OffsetDateTime;
 
 use crate::base::json::{is_false, is_zero};
 use crate::base::usage::Usage;
 use crate::call::attempt::Totals;
-use crate::config::budgets::AppliedBudget;
 use crate::run::manifest::Manifest;
 use crate::run::notification::RunStatus;
 
@@ -81,28 +80,13 @@ pub struct Halt {
     pub because: String,
 }
 
-/// A pause of a batch: its calls wait for the next window of a budget.
+/// A pause of a batch: its calls wait for money of a budget.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
     #[serde(with = "time::serde::rfc3339")]
     pub until: OffsetDateTime,
     /// The reason, as the error of a call that the budget could not pay.
     pub because: String,
-}
-
-impl Pause {
-    /// Returns the pause until the next window of `budget` after `at`. Returns `None` if there is no next window before
-    /// `deadline`.
-    pub fn for_next_window(
-        budget: &AppliedBudget,
-        at: OffsetDateTime,
-        deadline: OffsetDateTime,
-        because: String,
-    ) -> Option<Self> {
-        let next = budget.window.end(at.to_offset(UtcOffset::UTC).date())?;
-        let until = next.midnight().assume_utc();
-        (until < deadline).then_some(Self { until, because })
-    }
 }
 
 impl BatchProgress {

@@ -136,6 +136,12 @@ impl Window {
         }
     }
 
+    /// Returns the start of the window after the one that contains `at`. Returns `None` for a window without an end.
+    pub fn next(self, at: OffsetDateTime) -> Option<OffsetDateTime> {
+        let next = self.end(at.to_offset(UtcOffset::UTC).date())?;
+        Some(next.midnight().assume_utc())
+    }
+
     /// Returns the first day after the window that contains `day`. Returns `None` for a window without an end.
     pub fn end(self, day: Date) -> Option<Date> {
         match self {
@@ -353,6 +359,8 @@ budgets:
         assert_eq!(end(Window::Month, date!(2026 - 02 - 03)), Some(date!(2026 - 03 - 01)));
         assert_eq!(end(Window::Month, date!(2026 - 12 - 31)), Some(date!(2027 - 01 - 01)));
         assert_eq!(end(Window::Total, date!(2026 - 02 - 03)), None);
+        let next = Window::Day.next(datetime!(2026-12-31 23:30 -1));
+        assert_eq!(next, Some(datetime!(2027-01-02 00:00 UTC)), "the window is that of UTC");
     }
 
     #[test]

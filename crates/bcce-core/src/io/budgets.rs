@@ -7,7 +7,7 @@ use crate::base::figures::{count, dollars};
 use crate::base::target::Target;
 use crate::batch::packed::Allowance;
 use crate::config::budgets::{AppliedBudget, Unit, Window};
-use crate::ports::{AllowanceLedger, BudgetLedger, Counters, PartOf};
+use crate::ports::{AllowanceLedger, BudgetLedger, Counters, NoteExceeded, PartOf};
 use crate::run::budgets::{CounterState, Limit, Move, Reserved, Root, Shard};
 use crate::run::call_log::LoggedCall;
 use crate::run::ids::{RunRef, StepRef};
@@ -38,6 +38,8 @@ pub struct Shortage {
     pub reserved: Decimal,
     /// The amount that the call needs.
     pub needed: Decimal,
+    /// True if the ledger has a record that a call was refused under this limit.
+    pub is_noted: bool,
 }
 
 impl Shortage {
@@ -90,10 +92,29 @@ pub async fn reserve(
     call: &LoggedCall,
     limits: &[Limit],
 ) -> Result<Reservation, Fault> {
-    reserve_by(ledger, &call.reserved, limits, async || {
+    let made = reserve_by(ledger, &call.reserved, limits, async || {
         ledger.reserve_call(run, step, call, limits).await
-    })
-    .await
+    });
+    let made = made.await?;
+    if let Reservation::Exceeded(shortage) = &made {
+        note_refusal(ledger, limits, shortage).await?;
+    }
+    Ok(made)
+}
+
+/// Records that a call is refused for lack of money, so that the alert of its budget is sent.
+///
+/// # Errors
+/// `Bcce.Internal`: the ledger failed.
+pub async fn note_refusal(
+    ledger: &impl NoteExceeded,
+    limits: &[Limit],
+    shortage: &Shortage,
+) -> Result<(), Fault> {
+    match shortage.is_noted {
+        true => Ok(()),
+        false => ledger.note_exceeded(&limits[shortage.at].counter, shortage.limit).await,
+    }
 }
 
 /// Reserves the amounts of an allowance of a part, each from the counter of the limit at the same position.
@@ -189,11 +210,9 @@ async fn refill(
         }
         if !gather(ledger, limit, shard, needed - left, &state).await? {
             let (spent, reserved) = (state.spent(), state.reserved());
-            let shortage = Shortage { at: 0, limit: root.limit, spent, reserved, needed: amount };
-            let is_exceeded = spent + amount > root.limit;
-            if is_exceeded && root.exceeded != Some(root.limit) {
-                ledger.note_exceeded(&limit.counter, root.limit).await?;
-            }
+            let is_noted = root.exceeded == Some(root.limit);
+            let (at, limit, needed) = (0, root.limit, amount);
+            let shortage = Shortage { at, limit, spent, reserved, needed, is_noted };
             return Ok(Refill::Short(shortage));
         }
     }

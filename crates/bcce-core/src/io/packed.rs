@@ -1,11 +1,11 @@
 //! The runs of packed parts: what the segments store of them, and their sealed manifests with the proof that the
 //! signature of the part covers them.
 
-mod allowances; // what a killed owner has reserved
+mod allowances; // allowances that another function reserves or commits
 mod planning; // the request and the plan of a run
 mod write; // segments, written by the owner of a part
 
-pub use allowances::{commit_left, reserve_records};
+pub use allowances::{JobRecords, commit_left, reserve_records};
 pub use planning::Planning;
 pub use write::{OwnedPart, SEGMENT_BYTES, SegmentBuffer, SegmentWriter, fence, lost};
 

@@ -11,7 +11,7 @@ use bcce_core::batch::packed::{PackedRun, REQUEST, RunState, StartedCall};
 use bcce_core::batch::reference::{BatchRef, Place};
 use bcce_core::batch::{Entry, Item, Mode, StoredBatch};
 use bcce_core::io::objects;
-use bcce_core::io::packed::{OwnedPart, SegmentBuffer, Segments, commit_left};
+use bcce_core::io::packed::{JobRecords, OwnedPart, SegmentBuffer, Segments, commit_left};
 use bcce_core::ports::{
     Clock, CommitAllowance, GetObject, ListObjects, PutOnce, ReadPartCalls, TakePart,
 };
@@ -70,9 +70,12 @@ impl PartRuns {
         let segments = Segments::list(store, batch, part).await?;
         segments.read(store, |run| runs.add(run)).await?;
         runs.segments = segments.count() as u64;
+        let calls = ledger.part_calls(&owned.part).await?;
+        let is_started =
+            job(store, batch, part, opened).await?.is_some_and(|job| job.arn.is_some());
+        let left = (&calls, JobRecords::Untaken { is_started });
+        commit_left(store, ledger, &owned.part, &segments, left).await?;
         if !owned.is_first {
-            let calls = ledger.part_calls(&owned.part).await?;
-            commit_left(store, ledger, &owned.part, &segments, &calls).await?;
             runs.close(ports, request, opened, calls.started, segments.next()).await?;
         }
         Ok(Some(runs))
@@ -206,6 +209,20 @@ impl PartRuns {
     }
 }
 
+/// Returns the bulk job of a part. Returns `None` if there is none.
+async fn job(
+    store: &impl GetObject,
+    batch: &BatchRef,
+    part: u32,
+    opened: &Opened,
+) -> Result<Option<JobRecord>, Fault> {
+    if opened.mode != Mode::Bulk {
+        return Ok(None);
+    }
+    let jobs = objects::find::<JobsRecord>(store, &batch.jobs_key()).await?;
+    Ok(jobs.and_then(|jobs| jobs.job(job_of(part, opened.parts)).cloned()))
+}
+
 /// The records of a part that do not run on demand.
 struct Held {
     error: Fault,
@@ -220,12 +237,8 @@ async fn held(
     part: u32,
     opened: &Opened,
 ) -> Result<Option<Held>, Fault> {
-    if opened.mode != Mode::Bulk {
-        return Ok(None);
-    }
-    let jobs = objects::find::<JobsRecord>(store, &batch.jobs_key()).await?;
-    let job = jobs.as_ref().and_then(|jobs| jobs.job(job_of(part, opened.parts)));
-    let Some(error) = job.and_then(JobRecord::held) else { return Ok(None) };
+    let job = job(store, batch, part, opened).await?;
+    let Some(error) = job.as_ref().and_then(JobRecord::held) else { return Ok(None) };
     let left = objects::find_lines::<Place>(store, &batch.left_key(part)).await?;
     let items = left.into_iter().flatten().map(|place| place.n).collect();
     Ok(Some(Held { error, items }))

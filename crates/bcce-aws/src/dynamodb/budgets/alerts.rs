@@ -1,4 +1,4 @@
-//! What the root of a counter says of alerts and of calls that were refused.
+//! Reads and writes what the root of a counter records about alerts and refused calls.
 
 use bcce_core::base::error::Fault;
 use bcce_core::ledger::{COUNTER_SK, budget_pk, counters_pk};

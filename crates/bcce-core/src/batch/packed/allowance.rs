@@ -1,7 +1,7 @@
 //! Allowances: what a part has reserved from budgets for many calls at a time. A call takes its worst case from an
 //! allowance and gives back what it has not spent, so few calls write to a budget.
 
-use rust_decimal::Decimal;
+use rust_decimal::{Decimal, RoundingStrategy};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -12,6 +12,9 @@ use crate::run::budgets::{Reserved, spent};
 
 /// The most that an allowance takes of a limit: one in this number. So a batch leaves room for other runs.
 const SHARE_OF_LIMIT: u32 = 64;
+
+/// The decimal places of an unknown cost.
+const DIGITS: u32 = 9;
 
 /// An amount of each budget that the owner of a part has reserved for its calls.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,14 +82,17 @@ impl Allowance {
     ) -> Vec<Decimal> {
         let mut of_record = self.reserved.clone();
         for reserved in &mut of_record {
-            reserved.amount /= Decimal::from(self.records.max(1));
+            let share = reserved.amount / Decimal::from(self.records.max(1));
+            // The ledger must read back what it has written, and it has fewer digits than a quotient.
+            reserved.amount = share.round_dp_with_strategy(DIGITS, RoundingStrategy::AwayFromZero);
         }
         let mut sums = vec![Decimal::ZERO; self.reserved.len()];
         for attempt in attempts {
             let amounts = spent(&of_record, attempt.cost_usd, attempt.usage.as_ref());
             sums.iter_mut().zip(amounts).for_each(|(sum, amount)| *sum += amount);
         }
-        sums
+        let most = self.reserved.iter().map(|reserved| reserved.amount);
+        sums.into_iter().zip(most).map(|(sum, most)| sum.min(most)).collect()
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use time::OffsetDateTime;
 
 use crate::base::error::Fault;
-use crate::base::json::{parse, to_json};
+use crate::base::json::{is_zero, parse, to_json};
 use crate::batch::packed::StartedCall;
 use crate::call::attempt::{Attempt, Totals};
 use crate::failover::decision::Decision;
@@ -30,6 +30,16 @@ pub struct PackedRun {
     /// The run attempt. Its execution is that of the batch.
     pub run: Run,
     pub state: RunState,
+    /// The time for which the run has waited for money of a budget, in seconds. It does not count towards the timeout.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub waited_s: u64,
+    /// The time since which the run waits for money.
+    #[serde(
+        default,
+        with = "time::serde::rfc3339::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub waits_since: Option<OffsetDateTime>,
     /// The calls that earlier owners of the part have started for the run. Those that no object records are lost.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub started: Vec<StartedCall>,
@@ -120,7 +130,15 @@ pub fn parse_segment(key: &str, body: &[u8]) -> Result<Vec<PackedRun>, Fault> {
 impl PackedRun {
     /// Returns a run of which nothing is known yet.
     pub fn new(n: u64, run: Run) -> Self {
-        Self { n, run, state: RunState::Planned, started: Vec::new(), objects: BTreeMap::new() }
+        Self {
+            n,
+            run,
+            state: RunState::Planned,
+            waited_s: 0,
+            waits_since: None,
+            started: Vec::new(),
+            objects: BTreeMap::new(),
+        }
     }
 
     /// Adds an object. `name` is its key without the prefix of the run.

@@ -14,8 +14,19 @@ use crate::ports::{AllowanceLedger, CommitAllowance, GetObject, PartOf, ReadPart
 use crate::run::artifact::StepRecord;
 use crate::run::budgets::ToReserve;
 
-/// Commits the allowances that earlier owners of a part have left. Nobody else may write `segments` any more: a call
-/// whose attempt they have has spent its cost, and any other call is lost and may have cost its worst case.
+/// What is known of the records of a bulk job whose allowance is not committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobRecords {
+    /// Another function commits their allowance.
+    Leave,
+    /// The segments have the attempts of all records that the job has returned.
+    Returned,
+    /// The answers were not taken. If the job was started, its records may have cost their worst case.
+    Untaken { is_started: bool },
+}
+
+/// Commits the allowances that earlier owners of a part have left. Nobody else may write `segments` any more. If they
+/// have the attempt of a call, its cost counts. Otherwise the call is lost and its worst case counts.
 ///
 /// # Errors
 /// Returns `Bcce.Internal` if the store or the ledger failed. A retry commits the rest.
@@ -24,10 +35,12 @@ pub async fn commit_left(
     ledger: &impl CommitAllowance,
     part: &PartOf,
     segments: &Segments,
-    calls: &PartCalls,
+    (calls, job): (&PartCalls, JobRecords),
 ) -> Result<(), Fault> {
     let left = calls.allowances.iter().filter(|stored| !stored.is_committed);
-    let left: Vec<&Allowance> = left.map(|stored| &stored.allowance).collect();
+    let left = left.map(|stored| &stored.allowance);
+    let left: Vec<&Allowance> =
+        left.filter(|left| left.records == 0 || job != JobRecords::Leave).collect();
     if left.is_empty() {
         return Ok(());
     }
@@ -41,10 +54,12 @@ pub async fn commit_left(
     let attempts = || records.values().flatten().flat_map(|record| &record.attempts);
     let of_jobs = || attempts().filter(|attempt| attempt.kind == AttemptKind::Bulk);
     for allowance in left {
-        let spent = match allowance.records {
-            0 => allowance.spent(&calls.started, |call| {
+        let all = || allowance.reserved.iter().map(|reserved| reserved.amount).collect();
+        let spent = match (allowance.records, job) {
+            (0, _) => allowance.spent(&calls.started, |call| {
                 call.clone().logged().attempt(records.get(&call.n).into_iter().flatten())
             }),
+            (_, JobRecords::Untaken { is_started: true }) => all(),
             _ => allowance.spent_by_records(of_jobs()),
         };
         ledger.commit_allowance(part, allowance, &spent).await?;
@@ -70,7 +85,9 @@ pub async fn reserve_records(
 ) -> Result<usize, Fault> {
     let known = ledger.part_calls(part).await?.allowances.into_iter();
     if let Some(known) = known.map(|stored| stored.allowance).find(|known| known.id == RECORDS) {
-        return Ok(needs.len().min(usize::try_from(known.records).unwrap_or(usize::MAX)));
+        let most = needs.len().min(usize::try_from(known.records).unwrap_or(usize::MAX));
+        // An item that could not be read before may be among them now.
+        return Ok((0..=most).rev().find(|count| is_paid(&needs[..*count], &known)).unwrap_or(0));
     }
     let mut count = needs.len();
     for _ in 0..TRIES {
@@ -83,7 +100,7 @@ pub async fn reserve_records(
         };
         match reserve_allowance(ledger, part, &allowance, &need.limits).await? {
             Reservation::Made => return Ok(count),
-            Reservation::Contended => {}
+            Reservation::Contended => return Err(Fault::internal("the budgets are contended")),
             Reservation::Busy(short) | Reservation::Exceeded(short) => {
                 let left = short.limit - short.spent - short.reserved;
                 count = affordable(&needs[..count], short.at, left);
@@ -103,6 +120,13 @@ fn sum(needs: &[ToReserve]) -> Option<ToReserve> {
         }
     }
     Some(sum)
+}
+
+/// Returns whether an allowance pays all of these records.
+fn is_paid(needs: &[ToReserve], allowance: &Allowance) -> bool {
+    let Some(need) = sum(needs) else { return true };
+    let mut amounts = need.amounts.iter().zip(&allowance.reserved);
+    amounts.all(|(need, reserved)| need.amount <= reserved.amount)
 }
 
 /// Returns how many of the records, in their order, a budget can pay that has `left`.
