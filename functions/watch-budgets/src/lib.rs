@@ -97,7 +97,7 @@ where
     let budgets = ports.budgets(config).await?;
     let (mut response, mut percentages) = (Response::default(), Vec::new());
     for series in budgets.series() {
-        let window = series.budget.window.name(at);
+        let window = series.window.name(at);
         let values = ports.ledger.counter_values(&series.name, &window).await?;
         let states = values.into_iter().map(async |value| {
             let budget = series.of(value);
