@@ -230,7 +230,8 @@ pub enum BudgetVerb {
     /// List the budgets, with what is spent and reserved in their current windows
     ///
     /// `lasts` is the time at which a budget is used up if spending goes on as in its window so far. Windows are those
-    /// of UTC.
+    /// of UTC. The limit of one run or one batch has no window: the worst case is compared with it before the first
+    /// call.
     List(cmd::budgets::list::Args),
     /// Show a budget, and which workflows and tenants spent the most in its window
     Show(cmd::budgets::show::Args),

@@ -34,7 +34,8 @@ pub struct Counted {
     pub scope: Scope,
     /// The value of the scope. Empty for the environment, and for a budget without a counter yet.
     pub value: String,
-    pub window: Window,
+    /// `None` for a limit of one run or one batch, which has no counter.
+    pub window: Option<Window>,
     pub unit: Unit,
     pub limit: Decimal,
     /// The values to which the budget applies. Empty for every value.
@@ -81,8 +82,6 @@ async fn of_budget(
 ) -> Outcome<Vec<Counted>> {
     let ledger = &stack.ledger;
     let (unit, limit) = budget.limit();
-    let series = Series::new(name, budget);
-    let values = ledger.counter_values(&series.name, &budget.window.name(now)).await?;
     let counted = |value: String, state| Counted {
         name: name.to_owned(),
         scope: budget.scope.clone(),
@@ -93,8 +92,11 @@ async fn of_budget(
         only: budget.only.clone(),
         state,
     };
+    let none = || vec![counted(String::new(), CounterState::default())];
+    let Some(series) = Series::new(name, budget) else { return Ok(none()) };
+    let values = ledger.counter_values(&series.name, &series.window.name(now)).await?;
     if values.is_empty() {
-        return Ok(vec![counted(String::new(), CounterState::default())]);
+        return Ok(none());
     }
     let read = values.into_iter().map(async |value| {
         let applied = series.of(value);
@@ -105,16 +107,16 @@ async fn of_budget(
 }
 
 /// Returns what workflows and tenants have spent of a budget in its window, over all of its values, the most first.
-/// Returns `None` for a window without an end.
+/// Returns `None` for a window without an end, and for a limit without a window.
 pub async fn payers(
     stack: &Stack,
     counted: &Counted,
     today: Date,
 ) -> Outcome<Option<Vec<(String, Decimal)>>> {
     let from = match counted.window {
-        Window::Day => today,
-        Window::Month => today.replace_day(1).unwrap_or(today),
-        Window::Total => return Ok(None),
+        Some(Window::Day) => today,
+        Some(Window::Month) => today.replace_day(1).unwrap_or(today),
+        Some(Window::Total) | None => return Ok(None),
     };
     let days = usage_of(&stack.ledger, Period { from, to: today }).await?;
     let mut sums = std::collections::BTreeMap::<String, Decimal>::new();
@@ -147,7 +149,7 @@ impl Counted {
         let allocation = &calls.allocation;
         let value = match &self.scope {
             Scope::Environment => return true,
-            Scope::Workflow => &allocation.workflow,
+            Scope::Workflow | Scope::Run | Scope::Batch => &allocation.workflow,
             Scope::Tenant => &allocation.tenant,
             Scope::Tag(tag) => allocation.cost_tags.get(tag).map_or(OTHER, String::as_str),
         };
@@ -176,9 +178,9 @@ impl Counted {
         }
         let now = now.to_offset(UtcOffset::UTC);
         let start = match self.window {
-            Window::Day => now.date(),
-            Window::Month => now.date().replace_day(1).unwrap_or(now.date()),
-            Window::Total => return Lasts::Unknown,
+            Some(Window::Day) => now.date(),
+            Some(Window::Month) => now.date().replace_day(1).unwrap_or(now.date()),
+            Some(Window::Total) | None => return Lasts::Unknown,
         };
         let elapsed = (now - start.midnight().assume_utc()).as_seconds_f64();
         let (Some(spent), Some(left)) = (spent.to_f64(), left.to_f64()) else {
@@ -188,7 +190,10 @@ impl Counted {
             return Lasts::Unknown;
         }
         let until = now + time::Duration::seconds_f64((left * elapsed / spent).min(1e9));
-        let end = self.window.end(now.date()).map(|day| day.midnight().assume_utc());
+        let end = self
+            .window
+            .and_then(|window| window.end(now.date()))
+            .map(|day| day.midnight().assume_utc());
         if end.is_some_and(|end| until >= end) { Lasts::ForTheWindow } else { Lasts::Until(until) }
     }
 
@@ -203,6 +208,10 @@ impl Counted {
 
     fn payer(&self) -> String {
         let scope = String::from(self.scope.clone());
+        if self.window.is_none() {
+            let of = if self.only.is_empty() { "" } else { " of " };
+            return format!("each {scope}{of}{}", self.only.join(", "));
+        }
         match self.value.as_str() {
             "" => scope,
             value => format!("{scope} {value}"),
@@ -210,6 +219,16 @@ impl Counted {
     }
 
     fn row(&self, now: OffsetDateTime) -> Row {
+        let limit = match self.unit {
+            Unit::Usd => self.amount(self.limit),
+            Unit::Tokens => format!("{} tokens", self.amount(self.limit)),
+        };
+        let Some(window) = self.window else {
+            let none = || "-".to_owned();
+            let texts =
+                [self.name.clone(), self.payer(), none(), none(), limit, none(), none(), none()];
+            return Row::plain(texts);
+        };
         let used = self.state.spent() + self.state.reserved();
         let part = share(used, self.limit);
         let ink = match part {
@@ -223,16 +242,12 @@ impl Counted {
             Lasts::ForTheWindow => "for its window".to_owned(),
             Lasts::Unknown => "-".to_owned(),
         };
-        let unit = match self.unit {
-            Unit::Usd => "",
-            Unit::Tokens => " tokens",
-        };
         let texts = [
             self.name.clone(),
             self.payer(),
-            self.window.name(now),
+            window.name(now),
             lasts,
-            format!("{}{unit}", self.amount(self.limit)),
+            limit,
             self.amount(self.state.spent()),
             self.amount(self.state.reserved()),
         ];
@@ -247,17 +262,19 @@ impl Counted {
             Lasts::Until(until) => Some(crate::figures::stamp(until)),
             _ => None,
         };
+        let counted = |amount: Decimal| self.window.map(|_| amount.to_string());
         json!({
             "budget": self.name,
             "scope": String::from(self.scope.clone()),
+            "only": self.only,
             "value": self.value,
-            "window": self.window.name(now),
+            "window": self.window.map(|window| window.name(now)),
             "unit": self.unit,
             "limit": self.limit.to_string(),
-            "spent": self.state.spent().to_string(),
-            "reserved": self.state.reserved().to_string(),
-            "left": self.left().to_string(),
-            "used_up": self.left().is_zero(),
+            "spent": counted(self.state.spent()),
+            "reserved": counted(self.state.reserved()),
+            "left": counted(self.left()),
+            "used_up": self.window.map(|_| self.left().is_zero()),
             "lasts_until": lasts,
         })
     }
@@ -293,7 +310,7 @@ mod tests {
             name: "tenants".into(),
             scope: Scope::Tenant,
             value: "alpha".into(),
-            window,
+            window: Some(window),
             unit: Unit::Usd,
             limit: 50.into(),
             only: vec![],
@@ -324,5 +341,23 @@ mod tests {
         assert!(parts.iter().all(|part| line.contains(part)), "{line}");
         let json = counted(Window::Day, "40", "10").json(NOON);
         assert_eq!((&json["left"], &json["used_up"]), (&json!("0"), &json!(true)));
+    }
+
+    #[test]
+    fn a_limit_of_one_run_has_no_figures_and_no_bar() {
+        let mut limit = counted(Window::Day, "0", "0");
+        (limit.name, limit.scope, limit.value) = ("hunts".into(), Scope::Run, String::new());
+        (limit.window, limit.only) = (None, vec!["bug-hunt".into(), "explain".into()]);
+        limit.state = CounterState::default();
+        let row = limit.row(NOON);
+        assert_eq!(row.bar, None);
+        let cells: Vec<&str> = row.cells.iter().map(|cell| cell.text.as_str()).collect();
+        let of = "each run of bug-hunt, explain";
+        assert_eq!(cells, ["hunts", of, "-", "-", "$50.00", "-", "-", "-"]);
+        let json = limit.json(NOON);
+        for field in ["window", "spent", "reserved", "left", "used_up", "lasts_until"] {
+            assert_eq!(json[field], Value::Null, "{field}");
+        }
+        assert_eq!((&json["limit"], &json["only"][0]), (&json!("50"), &json!("bug-hunt")));
     }
 }

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use bcce_core::base::figures::dollars;
+use bcce_core::config::budgets::{Unit, WorstCaseLimit};
 use bcce_core::run::plan::estimate::Estimate;
 use bcce_core::run::plan::tokens::BYTES_PER_TOKEN;
 use bcce_core::run::plan::worst::WorstCase;
 use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
 use serde_json::{Value, json};
 use time::Date;
 
@@ -24,8 +26,8 @@ pub struct Estimated<'a> {
     pub worst: WorstCase,
     /// The noun for what is estimated: `run` or `batch`.
     pub what: &'static str,
-    /// The ceiling of the policy for the worst case, in USD.
-    pub ceiling: Option<Decimal>,
+    /// The limits for the worst case, at most one of each unit.
+    pub limits: Vec<WorstCaseLimit>,
     /// The day on which the prices were checked.
     pub prices_date: Date,
 }
@@ -52,15 +54,28 @@ impl Estimated<'_> {
         if self.unpriced.is_empty() { cost } else { format!("{cost} + unknown") }
     }
 
-    /// Formats the worst case: `$12.30 (ceiling for a batch in policy.yaml: $200.00)`.
+    /// Formats the worst case: `$12.30 (limit of budgets.one-batch: $200.00)`. It has the tokens if they have a limit.
     pub fn worst(&self) -> String {
-        let (worst, what) = (dollars(self.worst.usd), self.what);
-        match self.ceiling {
-            None => format!("{worst} (no ceiling for a {what} in policy.yaml)"),
-            Some(ceiling) => {
-                format!("{worst} (ceiling for a {what} in policy.yaml: {})", dollars(ceiling))
-            }
+        let mut worst = dollars(self.worst.usd);
+        if self.limits.is_empty() {
+            return format!("{worst} (no limit for a {} in budgets.yaml)", self.what);
         }
+        if let Some(limit) = self.limits.iter().find(|limit| limit.unit == Unit::Tokens) {
+            worst += &format!(", {}", limit.amount(self.worst.tokens.into()));
+        }
+        let limit =
+            |one: &WorstCaseLimit| format!("limit of {}: {}", one.field, one.amount(one.limit));
+        let limits: Vec<String> = self.limits.iter().map(limit).collect();
+        format!("{worst} ({})", limits.join("; "))
+    }
+
+    /// Adds the worst case and its limits to a JSON object. A limit that is not set is `null`.
+    pub fn add_worst(&self, json: &mut Value) {
+        let limit = |unit| self.limits.iter().find(|limit| limit.unit == unit);
+        json["worst_case"] = json!(self.worst);
+        json["limit_usd"] = json!(limit(Unit::Usd).map(|limit| limit.limit));
+        let tokens = limit(Unit::Tokens).and_then(|limit| limit.limit.to_u64());
+        json["limit_tokens"] = json!(tokens);
     }
 
     /// Explains how the estimate was made.
@@ -96,4 +111,38 @@ impl Estimated<'_> {
 
 fn between(least: String, most: String) -> String {
     if least == most { least } else { format!("{least} to {most}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_case_is_shown_with_the_limits_that_apply() {
+        let estimate = Estimate::default();
+        let limit = |field: &str, unit, limit: u32| WorstCaseLimit {
+            field: format!("budgets.{field}"),
+            unit,
+            limit: limit.into(),
+        };
+        let estimated = |limits| Estimated {
+            estimate: &estimate,
+            costs: (Decimal::ZERO, Decimal::ZERO),
+            unpriced: BTreeSet::new(),
+            worst: WorstCase { usd: Decimal::ONE, tokens: 12_345, ..WorstCase::default() },
+            what: "run",
+            limits,
+            prices_date: Date::MIN,
+        };
+        let (usd, tokens) = (limit("a", Unit::Usd, 5), limit("b", Unit::Tokens, 20_000));
+        assert_eq!(estimated(vec![]).worst(), "$1.00 (no limit for a run in budgets.yaml)");
+        assert_eq!(estimated(vec![usd.clone()]).worst(), "$1.00 (limit of budgets.a: $5.00)");
+        let both =
+            "$1.00, 12,345 tokens (limit of budgets.a: $5.00; limit of budgets.b: 20,000 tokens)";
+        assert_eq!(estimated(vec![usd.clone(), tokens]).worst(), both);
+        let mut json = json!({});
+        estimated(vec![usd]).add_worst(&mut json);
+        assert_eq!((&json["limit_usd"], &json["limit_tokens"]), (&json!("5"), &Value::Null));
+        assert_eq!(json["worst_case"]["tokens"], 12_345);
+    }
 }

@@ -22,7 +22,7 @@ MODEL_MS = 50
 
 def main():
     items, concurrency = (int(os.environ[name]) for name in ("ITEMS", "CONCURRENCY"))
-    raise_ceiling()
+    raise_limit()
     stack, item_bytes = Stack(), int(os.environ.get("BYTES") or 0)
     cpu = lambda: (processes.used(stack.session), processes.busy())
     before = cpu()
@@ -38,16 +38,16 @@ def main():
         print(f"peak memory of {kind}: {megabytes:.1f} MB")
 
 
-def raise_ceiling():
-    """Pushes the configuration with a ceiling that a batch of any size stays below."""
+def raise_limit():
+    """Pushes the configuration with a limit that a batch of any size stays below."""
     with tempfile.TemporaryDirectory() as folder:
         config = pathlib.Path(folder, ENVIRONMENT)
         shutil.copytree(ROOT / "infra" / "config" / ENVIRONMENT, config)
-        policy = config / "policy.yaml"
-        raised, found = re.subn(r'batch_usd: "[\d.]+"', 'batch_usd: "100000.00"', policy.read_text())
+        budgets = config / "budgets.yaml"
+        raised, found = re.subn(r'(scope: batch, usd:) "[\d.]+"', r'\1 "100000.00"', budgets.read_text())
         if not found:
-            raise Failed(f"{policy.name} has no batch_usd")
-        policy.write_text(raised)
+            raise Failed(f"{budgets.name} has no limit of one batch in USD")
+        budgets.write_text(raised)
         push(config)
 
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bcce_core::base::error::Problems;
 use bcce_core::base::json::to_json;
+use bcce_core::config::budgets::{Scope, WorstCaseLimit};
 use bcce_core::config::documents::parameter_name;
-use bcce_core::config::policy::Policy;
 use bcce_core::config::routing::Retries;
 use bcce_core::io::reader::{Read, Reader};
 use bcce_core::ports::{GetObject, ListParameters};
@@ -61,7 +61,8 @@ pub struct Args {
     /// Maximum time to wait with --wait, such as 90s, 30m or 2h; the run continues after it
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = duration, requires = "wait")]
     timeout: Duration,
-    /// Print the run id and the request id as JSON; with --dry-run, print the plan and the estimate; or with --wait the record of the run when it ends
+    /// Print the run id and the request id as JSON; with --dry-run, print the plan, the estimate, worst_case, and its
+    /// limits limit_usd and limit_tokens; or with --wait the record of the run when it ends
     #[arg(long)]
     json: bool,
 }
@@ -78,7 +79,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stored = StoredRequest::new(checked.request, TENANT, "");
     let before = sent_before(&stack, &stored).await?;
     if args.dry_run {
-        let planned = dry_run::Planned { plan: &checked.plan, policy: &checked.policy };
+        let planned = dry_run::Planned { plan: &checked.plan, limits: &checked.limits };
         return dry_run::print(&planned, before, args.json, &stack, world, out).await;
     }
     stack.queues.send(&stack.outputs.inbox_queue_url, &body).await?;
@@ -136,7 +137,7 @@ fn new_id(world: &World) -> String {
 struct Checked {
     request: Request,
     plan: Plan,
-    policy: Policy,
+    limits: Vec<WorstCaseLimit>,
 }
 
 /// Makes the checks for which the stack would refuse the request. `problems` are those found before.
@@ -154,7 +155,8 @@ async fn checked(stack: &Stack, request: Request, mut problems: Problems) -> Out
             let planned = Plan::resolve(&sources);
             let refused = match planned {
                 Ok(plan) if problems.is_empty() => {
-                    return Ok(Checked { request, plan, policy: configuration.policy });
+                    let limits = configuration.limits(&Scope::Run);
+                    return Ok(Checked { request, plan, limits });
                 }
                 planned => planned.err().unwrap_or_default(),
             };

@@ -3,7 +3,7 @@
 //! The state `OpenBatch` of the batch machine invokes [`handle`]. It returns the keys and limits with which the machine
 //! runs the items, or the error for which the batch is refused. An invalid item is rejected alone. The finalize machine
 //! invokes the function with `ended`: then it opens nothing, returns what was opened, and records that no further call
-//! may start. The function must never read a source that the sender may not use, or let a batch exceed the ceiling.
+//! may start. The function must never read a source that the sender may not use, or let a batch exceed its limit.
 
 mod again; // a retry: the items that earlier attempts left over
 mod parts; // the items, written to S3 in parts

@@ -22,7 +22,7 @@ pub(crate) struct Read {
 /// Reads all items of a batch, checks them and writes them in parts.
 ///
 /// # Errors
-/// `Bcce.InvalidRequest`: the source is missing or invalid. `Bcce.BudgetExceeded`: the batch exceeds the ceiling.
+/// `Bcce.InvalidRequest`: the source is missing or invalid. `Bcce.BudgetExceeded`: the batch exceeds a limit.
 /// `Bcce.Internal`: S3 failed.
 pub(crate) async fn all<S, R, P, L, C>(
     ports: &Ports<S, R, P, L, C>,
@@ -48,8 +48,8 @@ where
         }
         None => objects(&ports.sources, location, &mut intake, &mut parts, &mut read).await?,
     }
-    // If the batch exceeds the ceiling, the parts that are written already never run, since `finish` writes their list.
-    intake.check_ceiling()?;
+    // If the batch exceeds a limit, the parts that are written already never run, since `finish` writes their list.
+    intake.check_limits()?;
     Ok((read, parts.finish().await?))
 }
 

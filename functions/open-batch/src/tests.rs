@@ -715,43 +715,60 @@ fn a_line_that_sets_what_the_batch_does_not_let_it_set_is_rejected_alone() {
 }
 
 #[test]
-fn a_batch_above_the_ceiling_is_refused_with_the_figures_and_an_item_above_its_own_alone() {
+fn a_batch_above_its_limit_is_refused_with_the_figures_and_an_item_above_its_own_alone() {
     let row = |bytes: usize| format!("{{\"text\":\"{}\"}}\n", "x".repeat(bytes));
     let rows = row(10).repeat(3) + &row(900_000);
-    let open_below = |ceilings: &str| {
+    let open_below = |most: &str| {
         let mut ports = ports_with(rows.clone());
-        let policy = format!("version: 1\nceilings: {ceilings}\n");
-        ports.parameters.0.insert("/bcce/dev/policy".into(), policy);
+        ports.parameters.0.insert("/bcce/dev/budgets".into(), limits(most, Some("0.10")));
         let opened = open(&ports, EVENT);
         (opened, ports)
     };
-    let (opened, ports) = open_below("{ batch_usd: \"0.01\", run_usd: \"0.10\" }");
+    let (opened, ports) = open_below("0.01");
     let refused = refusal(opened);
     assert_eq!(refused.name, ErrorName::BudgetExceeded);
-    let message = "ceilings.batch_usd: the batch's 3 items may make 3 calls and cost up to $0.02; policy.yaml allows $0.01.";
+    let message = "budgets.one-batch: the batch's 3 items may make 3 calls and cost up to $0.02; the limit is $0.01.";
     assert!(refused.message.starts_with(message), "{refused}");
     assert!(!ports.store.objects.borrow().contains_key(&batch().parts_key()));
-    let (opened, ports) = open_below("{ batch_usd: \"0.10\", run_usd: \"0.10\" }");
+    let (opened, ports) = open_below("0.10");
     assert_eq!(to_run(opened), 3, "the large item alone is rejected");
     let entries: Vec<Entry> = read(&ports, &batch().part_key(1));
     let Entry::Rejected(bad) = &entries[3] else { panic!("{:?}", entries[3]) };
     assert_eq!(bad.error.name, ErrorName::BudgetExceeded);
 }
 
+/// Returns the document with the limits of one batch and of one run in USD.
+fn limits(batch: &str, run: Option<&str>) -> String {
+    let run = run.map(|usd| format!("  one-run: {{ scope: run, usd: \"{usd}\" }}\n"));
+    let batch = format!("  one-batch: {{ scope: batch, usd: \"{batch}\" }}\n");
+    format!("version: 1\nbudgets:\n{batch}{}", run.unwrap_or_default())
+}
+
+/// A stack that is deployed before its documents are pushed must not lose the limits of the earlier version.
 #[test]
-fn a_batch_of_objects_whose_worst_case_is_not_known_is_held_to_the_ceiling_of_a_run() {
+fn a_batch_under_the_policy_of_an_earlier_version_is_refused_with_what_to_do() {
+    let mut ports = ports_with(ROWS);
+    let policy = "version: 1\nceilings: { run_usd: \"5.00\", batch_usd: \"200.00\" }\n";
+    ports.parameters.0.insert("/bcce/dev/policy".into(), policy.into());
+    let refused = refusal(open(&ports, EVENT));
+    assert_eq!(refused.name, ErrorName::InvalidRequest);
+    let message = "ceilings: has moved to budgets.yaml: { scope: run, usd: … }";
+    assert!(refused.message.contains(message), "{refused}");
+}
+
+#[test]
+fn a_batch_of_objects_whose_worst_case_is_not_known_is_held_to_the_limit_of_a_run() {
     let workflow = include_str!("../../../infra/config/dev/workflows/explain.yaml").replace(
         "text: { type: string, required: true }",
         "text: { type: string, required: true, schema: { type: string, pattern: \"^t\" } }",
     );
-    let open_below = |ceilings: &str| {
+    let open_below = |most: &str, run: Option<&str>| {
         let source = "s3://other/docs/";
         let mut ports = ports(json!({ "source": source, "map": { "text": "{{ item.text }}" } }));
         for n in 0..3 {
             ports.sources.put(&format!("{source}{n}.txt"), "e1", "text");
         }
-        let policy = format!("version: 1\nceilings: {ceilings}\n");
-        ports.parameters.0.insert("/bcce/dev/policy".into(), policy);
+        ports.parameters.0.insert("/bcce/dev/budgets".into(), limits(most, run));
         ports.parameters.0.insert("/bcce/dev/workflows/explain".into(), workflow.clone());
         let opened = open(&ports, EVENT);
         assert_eq!(
@@ -760,12 +777,12 @@ fn a_batch_of_objects_whose_worst_case_is_not_known_is_held_to_the_ceiling_of_a_
         );
         opened
     };
-    let refused = refusal(open_below("{ batch_usd: \"10\", run_usd: \"5\" }"));
+    let refused = refusal(open_below("10", Some("5")));
     assert_eq!(refused.name, ErrorName::BudgetExceeded);
-    assert!(refused.message.contains("cost up to $15.00; policy.yaml allows $10.00"), "{refused}");
-    let refused = refusal(open_below("{ batch_usd: \"10\" }"));
-    assert!(refused.message.contains("set ceilings.run_usd"), "{refused}");
-    assert_eq!(to_run(open_below("{ batch_usd: \"15\", run_usd: \"5\" }")), 3);
+    assert!(refused.message.contains("cost up to $15.00; the limit is $10.00"), "{refused}");
+    let refused = refusal(open_below("10", None));
+    assert!(refused.message.contains("add a budget `{ scope: run, usd: … }`"), "{refused}");
+    assert_eq!(to_run(open_below("15", Some("5"))), 3);
 }
 
 #[test]

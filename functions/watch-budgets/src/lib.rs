@@ -102,7 +102,7 @@ where
     let budgets = ports.budgets(config).await?;
     let (mut response, mut percentages, mut all) = (Response::default(), Vec::new(), Ok(()));
     for series in budgets.series() {
-        let windows = [at - LAST_LOOK, at].map(|at| (series.budget.window.name(at), at));
+        let windows = [at - LAST_LOOK, at].map(|at| (series.window.name(at), at));
         for of in BTreeMap::from(windows).into_values() {
             let watched = ports.watch(&series, of, &mut response).await;
             // One budget that cannot be read must not hide the others.
@@ -144,7 +144,7 @@ where
         at: OffsetDateTime,
         response: &mut Response,
     ) -> Result<Vec<(String, Decimal)>, Fault> {
-        let window = series.budget.window.name(at);
+        let window = series.window.name(at);
         let values = self.ledger.counter_values(&series.name, &window).await?;
         let states = values.into_iter().map(async |value| {
             let budget = series.of(value);

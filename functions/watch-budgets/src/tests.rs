@@ -10,7 +10,7 @@ use super::*;
 
 const EVENT: &str = include_str!("../../../events/watch-budgets/schedule.json");
 const NOON: OffsetDateTime = datetime!(2026-11-30 12:05 UTC);
-const DOCUMENT: &str = "version: 1\nbudgets:\n  each: { scope: tenant, window: day, usd: 10 }\n  month: { scope: environment, window: month, tokens: 1000 }\n";
+const DOCUMENT: &str = "version: 1\nbudgets:\n  each: { scope: tenant, window: day, usd: 10 }\n  month: { scope: environment, window: month, tokens: 1000 }\n  one-run: { scope: run, usd: 5 }\n";
 
 /// A topic that notes what is sent, and fails on request.
 #[derive(Default)]

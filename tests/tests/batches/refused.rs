@@ -103,7 +103,7 @@ async fn a_message_with_an_invalid_batch_is_rejected_with_a_notification() {
     }
 }
 
-/// A batch with a forbidden model or tag, or with a worst case above the ceiling, is refused before any item runs.
+/// A batch with a forbidden model or tag, or with a worst case above the limit, is refused before any item runs.
 #[tokio::test]
 async fn a_batch_that_policy_forbids_runs_no_item() {
     let stack = Stack::connect().await;
@@ -127,7 +127,7 @@ async fn a_batch_that_policy_forbids_runs_no_item() {
         (of(json!({ "model": FORBIDDEN }), &source), "Bcce.PolicyViolation", "model: tenant default may not use withheld"),
         (of(json!({ "workflow": "code-review", "model": "opus" }), &source), "Bcce.PolicyViolation", "model: opus is not among the models that a request may name"),
         (of(json!({ "tags": { "guarded-cost-center": "1" } }), &source), "Bcce.PolicyViolation", "tags.guarded-cost-center: must be one of 4711 for tenant default"),
-        (of(json!({ "workflow": dear }), &many), "Bcce.BudgetExceeded", "ceilings.batch_usd: the batch's 200 items may make 400 calls and cost up to $"),
+        (of(json!({ "workflow": dear }), &many), "Bcce.BudgetExceeded", "budgets.one-batch: the batch's 200 items may make 400 calls and cost up to $"),
     ];
     for (n, (mut message, name, expected)) in table.into_iter().enumerate() {
         let id = format!("{id}-{n}");

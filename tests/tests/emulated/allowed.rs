@@ -1,4 +1,4 @@
-//! Requests for more than the sender may have: a model of the sender's choice, a cost above the ceiling, and what the
+//! Requests for more than the sender may have: a model of the sender's choice, a cost above the limit, and what the
 //! rule of the tenant does not list. Each one is refused before any call.
 
 use bcce_tests::harness::stack::{RunRef, Stack, calls, fresh, output};
@@ -64,19 +64,19 @@ async fn a_request_cannot_choose_a_model_without_the_guardrail_of_the_workflow()
     );
 }
 
-/// A message of more than 780 KB whose worst case is 399 calls, including repairs, exceeds the ceiling for a run. The
-/// error has the number of calls, their cost and the ceiling.
+/// A message of more than 780 KB whose worst case is 399 calls, including repairs, exceeds the limit of one run. The
+/// error has the number of calls, their cost and the limit.
 #[tokio::test]
-async fn a_run_above_the_cost_ceiling_is_refused_with_the_figures() {
+async fn a_run_above_its_limit_is_refused_with_the_figures() {
     let stack = Stack::connect().await;
     let file = json!({ "path": "src/a.rs", "text": "x".repeat(3_900) });
     let inputs = json!({ "files": vec![file; 199] });
     let message = json!({ "workflow": "bug-hunt", "id": fresh("wallet"), "inputs": inputs });
     assert!(message.to_string().len() > 780_000);
     let error = refused(&stack, "default", message).await;
-    let message = "ceilings.run_usd: the run may make 399 calls and cost up to $";
+    let message = "budgets.one-run: the run may make 399 calls and cost up to $";
     check(&error, "Bcce.BudgetExceeded", message);
-    assert!(error["message"].as_str().unwrap().contains("policy.yaml allows $5.00"), "{error}");
+    assert!(error["message"].as_str().unwrap().contains("the limit is $5.00"), "{error}");
 }
 
 /// A tenant with a rule in `policy.yaml` is refused any other workflow, model or tag value, and a request within the

@@ -273,7 +273,7 @@ async fn a_dry_run_shows_the_plan_and_sends_nothing() {
     for part in [
         "explain would execute 1 step in 1 wave",
         "  1. us.anthropic.claude-haiku-5-5 in us-east-1: first",
-        "ceiling for a run in policy.yaml: $5.00",
+        "(limit of budgets.one-run: $5.00)",
     ] {
         assert!(page.contains(part), "{part} is missing in {page}");
     }

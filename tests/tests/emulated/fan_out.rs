@@ -75,7 +75,7 @@ async fn a_run_of_many_step_executions_succeeds() {
     let id = fresh("docs");
     let many = sized(30, 199);
     let texts = vec!["fn a() {}"; many];
-    // With 4,000 tokens for each page, the run would exceed the cost ceiling.
+    // With 4,000 tokens for each page, the run would exceed the limit of one run.
     let docs = include_str!("../../../infra/config/dev/workflows/docs-gen.yaml");
     let short = docs.replace("docs-gen", &id).replace("max_tokens: 4000", "max_tokens: 1000");
     stack.put_workflow(&id, &short).await;

@@ -1,6 +1,7 @@
 //! Runs and batches with the permissions of the templates only.
 
 use bcce_core::batch::BatchRef;
+use bcce_tests::harness::budgets::with_budgets;
 use bcce_tests::harness::stack::{RunRef, Stack, calls, fresh, output, release};
 use serde_json::{Value, json};
 
@@ -43,7 +44,7 @@ async fn the_roles_suffice_for_a_run_that_a_budget_pays() {
     );
     stack.put_workflow(&name, &workflow).await;
     let budget = format!("{{ scope: workflow, only: [{name}], window: total, usd: 1 }}");
-    stack.put_budgets(&format!("version: 1\nbudgets: {{ {name}: {budget} }}\n")).await;
+    stack.put_budgets(&with_budgets(&[(name.clone(), budget)].into())).await;
     let text = "@model *: kills, answer\nSay yes.";
     let manifest = stack.run(&name, "a", json!({ "text": text })).await;
     assert_eq!(manifest["status"], "SUCCEEDED", "{manifest}");

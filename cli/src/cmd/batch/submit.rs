@@ -96,8 +96,8 @@ pub struct Args {
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration, requires = "wait")]
     timeout: Duration,
     /// Print JSON: batch_id, request_id, sent_before, and found, which has workflow, source, items, rejected,
-    /// first_rejected, longest, worst_case and ceiling_usd; with --dry-run, print only the fields of found and an
-    /// estimate; with --wait, print the state of the batch when it ends
+    /// first_rejected, longest, worst_case and its limits limit_usd and limit_tokens; with --dry-run, print only the
+    /// fields of found and an estimate; with --wait, print the state of the batch when it ends
     #[arg(long)]
     json: bool,
 }
@@ -124,11 +124,11 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     if args.dry_run {
         report.dry_run(out)?;
         report.check_items()?;
-        return report.check_ceiling().map(|()| Exit::Done);
+        return report.check_limits().map(|()| Exit::Done);
     }
     report.print_rejected(&mut crate::terminal::errors())?;
     report.check_items()?;
-    report.check_ceiling()?;
+    report.check_limits()?;
     request.id = Some(
         args.id
             .clone()

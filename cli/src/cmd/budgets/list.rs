@@ -11,7 +11,8 @@ use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Print JSON, with exact amounts
+    /// Print JSON, with exact amounts; a limit of one run or one batch has null as window, spent, reserved, left,
+    /// used_up and lasts_until
     #[arg(long)]
     json: bool,
 }

@@ -20,7 +20,8 @@ const PAYERS: usize = 10;
 pub struct Args {
     /// The name of the budget in budgets.yaml
     budget: String,
-    /// Print JSON, with exact amounts and all payers
+    /// Print JSON, with exact amounts and all payers; a limit of one run or one batch has null as payers, window,
+    /// spent, reserved, left, used_up and lasts_until
     #[arg(long)]
     json: bool,
 }
@@ -52,10 +53,13 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// Lists who has spent the most. `None` means that the ledger does not count the window by day.
+/// Lists who has spent the most. `None` means that the ledger does not count the window by day, or that there is none.
 fn by_whom(counted: &Counted, paid: Option<Vec<(String, Decimal)>>) -> Vec<Line> {
     let Some(paid) = paid else {
-        let text = "`bcce metrics cost` shows who has spent it.";
+        let text = match counted.window {
+            Some(_) => "`bcce metrics cost` shows who has spent it.",
+            None => "The worst case is compared with it before the first call.",
+        };
         return vec![Vec::new(), vec![span(Ink::Dim, text)]];
     };
     if paid.is_empty() {

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use bcce_aws::health::HealthTable;
-use bcce_core::config::policy::Policy;
+use bcce_core::config::budgets::WorstCaseLimit;
 use bcce_core::failover::decision::{Decision, Next};
 use bcce_core::io::deciding::{UndecidedStep, preview};
 use bcce_core::io::shared_breakers::SharedBreakers;
@@ -19,10 +19,10 @@ use crate::paint::one_line;
 use crate::stack::Stack;
 use crate::world::World;
 
-/// A plan that is not run, with the policy that it was made under.
+/// A plan that is not run, with the limits for its worst case.
 pub struct Planned<'a> {
     pub plan: &'a Plan,
-    pub policy: &'a Policy,
+    pub limits: &'a [WorstCaseLimit],
 }
 
 /// A step of the plan, with the decision that it would get now.
@@ -77,7 +77,7 @@ fn estimated<'a>(planned: &'a Planned<'_>, estimate: &'a Estimate) -> Estimated<
         unpriced: estimate.unpriced.iter().map(String::as_str).collect(),
         worst: planned.plan.worst_case.clone().unwrap_or_default(),
         what: "run",
-        ceiling: planned.policy.ceilings.run_usd,
+        limits: planned.limits.to_vec(),
         prices_date: planned.plan.prices_date,
     }
 }
@@ -162,13 +162,13 @@ fn as_json(planned: &Planned<'_>, steps: &[Previewed<'_>], estimated: &Estimated
             "decision": step.decision,
         })
     };
-    json!({
+    let mut json = json!({
         "version": 1,
         "workflow": planned.plan.workflow,
         "run_id": planned.plan.run_id,
         "steps": steps.iter().map(step).collect::<Vec<_>>(),
         "estimate": estimated.json(),
-        "worst_case": estimated.worst,
-        "ceiling_usd": estimated.ceiling,
-    })
+    });
+    estimated.add_worst(&mut json);
+    json
 }

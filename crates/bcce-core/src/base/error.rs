@@ -31,7 +31,7 @@ error_names! {
     /// The policy or the workflow forbids the request: residency, allowed models, the workflow's `request_models`, the
     /// tenant's rule or required tags.
     PolicyViolation = "Bcce.PolicyViolation",
-    /// The worst-case cost is above a ceiling.
+    /// The worst case is above a limit, or a budget has not enough left.
     BudgetExceeded = "Bcce.BudgetExceeded",
     /// The target throttles calls now: 429.
     TargetThrottled = "Bcce.TargetThrottled",

@@ -3,13 +3,18 @@
 
 use std::collections::HashMap;
 
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
+
 use crate::base::error::{Fault, Problems};
+use crate::base::figures::count;
 use crate::base::limits::{MAX_REQUEST_BYTES, MAX_STEPS};
 use crate::batch::item::{Entry, Ids, Item, Mapping, Object, Rejected};
 use crate::batch::message::{Mode, StoredBatch};
 use crate::batch::reader::Row;
 use crate::batch::reference::BatchRef;
 use crate::config::admission::Sender;
+use crate::config::budgets::{Scope, Unit, WorstCaseLimit};
 use crate::config::configuration::Configuration;
 use crate::config::routing::Retries;
 use crate::document::inputs::InputSpecs;
@@ -29,11 +34,11 @@ pub struct Intake<'a> {
     counted: u64,
     /// The sum of the worst cases of the items so far.
     worst: WorstCase,
-    /// The number of objects without a worst case: their sample text is refused, and `policy.yaml` has no
-    /// `ceilings.run_usd`.
+    /// The number of objects without a worst case: their sample text is refused, and a run has no limit in the unit of
+    /// the batch's limit.
     unbounded: u64,
     /// The worst cases of objects, by size rounded up. With this cache, a million objects are listed in minutes. `None`
-    /// if nothing limits the cost.
+    /// if nothing limits the run.
     worst_by_size: HashMap<u64, Option<WorstCase>>,
 }
 
@@ -127,20 +132,17 @@ impl<'a> Intake<'a> {
         &self.worst
     }
 
-    /// Checks the items so far against the ceiling of a batch.
+    /// Checks the items so far against the limits of a batch.
     ///
     /// # Errors
     /// Returns `Bcce.BudgetExceeded` with the figures.
-    pub fn check_ceiling(&self) -> Result<(), Fault> {
-        let policy = &self.configuration.policy;
-        let mut unaffordable = self.worst.check_batch(policy, self.counted);
-        if self.unbounded > 0 && policy.ceilings.batch_usd.is_some() {
-            let cause = format!(
-                "the worst case of {} objects is not known before they are read; set ceilings.run_usd in policy.yaml, \
-                 which then counts for each of them",
-                crate::base::figures::count(self.unbounded)
-            );
-            unaffordable.add("ceilings.batch_usd", cause);
+    pub fn check_limits(&self) -> Result<(), Fault> {
+        let limits = self.configuration.limits(&Scope::Batch);
+        let mut unaffordable = self.worst.check_batch(&limits, self.counted);
+        let runs = self.configuration.limits(&Scope::Run);
+        let lacks = |limit: &&WorstCaseLimit| of_unit(&runs, limit.unit).is_none();
+        for limit in limits.iter().filter(|limit| self.unbounded > 0 && lacks(limit)) {
+            unaffordable.add(&limit.field, unknown(self.unbounded, limit.unit));
         }
         if unaffordable.is_empty() {
             return Ok(());
@@ -162,8 +164,8 @@ impl<'a> Intake<'a> {
     }
 
     /// Returns the worst case of an object, computed for a sample text of its size. The sample does not help if it is
-    /// refused, or if the text decides the number of calls. Then the ceiling of a run is the worst case. Returns `None`
-    /// if nothing limits the cost.
+    /// refused, or if the text decides the number of calls. Then the limit of a run is the worst case. Returns `None`
+    /// if nothing limits the run.
     fn worst_of_object(&mut self, item: &Item, bytes: u64) -> Option<WorstCase> {
         let step = SIZE_STEP.max((bytes / 16).next_power_of_two());
         let size = bytes.next_multiple_of(step).min(MAX_REQUEST_BYTES as u64);
@@ -180,20 +182,32 @@ impl<'a> Intake<'a> {
                 .ok();
             sample.filter(|_| !fans_out).map(|plan| self.worst_of(&plan))
         };
-        // Without a ceiling for a run, only the rounding may have made the sample too large: its own size is tried as
+        // Without a limit of a run, only the rounding may have made the sample too large: its own size is tried as
         // well.
         let worst = of(size).or_else(|| self.most_of_a_run()).or_else(|| of(bytes));
         self.worst_by_size.insert(size, worst.clone());
         worst
     }
 
-    /// Returns the ceiling of a run as a worst case. The record of a bulk job costs no more than its run.
+    /// Returns the limits of a run as a worst case. The record of a bulk job costs no more than its run. Returns `None`
+    /// unless a run has a limit in each unit in which the batch has one, or in USD if the batch has none.
     fn most_of_a_run(&self) -> Option<WorstCase> {
-        let usd = self.configuration.policy.ceilings.run_usd?;
-        let calls = 2 * MAX_STEPS as u64;
-        let mut worst = WorstCase { calls, usd, ..WorstCase::default() };
+        let runs = self.configuration.limits(&Scope::Run);
+        let batch = self.configuration.limits(&Scope::Batch);
+        let mut needed = batch.iter().map(|limit| limit.unit).collect::<Vec<_>>();
+        if needed.is_empty() {
+            needed.push(Unit::Usd);
+        }
+        if needed.iter().any(|unit| of_unit(&runs, *unit).is_none()) {
+            return None;
+        }
+        let usd = of_unit(&runs, Unit::Usd).unwrap_or_default();
+        let tokens =
+            of_unit(&runs, Unit::Tokens).and_then(|most| most.to_u64()).unwrap_or_default();
+        let of = |calls| WorstCase { calls, usd, tokens, ..WorstCase::default() };
+        let mut worst = of(2 * MAX_STEPS as u64);
         if self.batch.batch.mode != Mode::OnDemand {
-            worst.add(&WorstCase { calls: MAX_STEPS as u64, usd, ..WorstCase::default() });
+            worst.add(&of(MAX_STEPS as u64));
         }
         Some(worst)
     }
@@ -269,6 +283,24 @@ impl<'a> Intake<'a> {
         let sources = Sources { request: &request, configuration: self.configuration, retries };
         Plan::resolve(&sources).map_err(Fault::from)
     }
+}
+
+/// Returns the limit in this unit.
+fn of_unit(limits: &[WorstCaseLimit], unit: Unit) -> Option<Decimal> {
+    limits.iter().find(|limit| limit.unit == unit).map(|limit| limit.limit)
+}
+
+/// Returns the cause for objects whose worst case is unknown in the unit of a limit.
+fn unknown(objects: u64, unit: Unit) -> String {
+    let unit = match unit {
+        Unit::Usd => "usd",
+        Unit::Tokens => "tokens",
+    };
+    format!(
+        "the worst case of {} objects is not known before they are read; add a budget `{{ scope: run, {unit}: … }}` \
+         to budgets.yaml, which then counts for each of them",
+        count(objects)
+    )
 }
 
 fn longest_key(item: &Item) -> Item {
@@ -424,6 +456,12 @@ not JSON
         }
     }
 
+    /// Returns a configuration with these budgets.
+    fn limited(budgets: &str) -> Configuration {
+        let budgets = read(&format!("version: 1\nbudgets: {{ {budgets} }}\n"));
+        Configuration { budgets, ..configuration("version: 1\n") }
+    }
+
     fn batch(change: impl Fn(&mut BatchRequest)) -> StoredBatch {
         let map = [("text".to_owned(), "{{ item.text }}".into())];
         let batch = BatchSpec { source: "s3://bucket/docs/".into(), ..BatchSpec::default() };
@@ -465,8 +503,9 @@ not JSON
 
     #[test]
     fn a_batch_costs_the_sum_of_its_items_and_an_object_counts_by_its_size() {
-        let configuration =
-            configuration("version: 1\nceilings: { batch_usd: \"0.05\", run_usd: \"0.04\" }\n");
+        let configuration = limited(
+            "a-run: { scope: run, usd: \"0.04\" }, a-batch: { scope: batch, usd: \"0.05\" }",
+        );
         let on_demand = batch(|_| ());
         let mut intake = Intake::new(&on_demand, &configuration);
         let object = |bytes| Object { key: format!("docs/{bytes}"), etag: "e".into(), bytes };
@@ -478,39 +517,40 @@ not JSON
         assert!(least < one && one < most, "{one}");
         intake.object(object(9_999)).unwrap();
         assert_eq!(intake.worst_case().usd, one + one, "sizes are rounded up");
-        assert_eq!(intake.check_ceiling(), Ok(()));
+        assert_eq!(intake.check_limits(), Ok(()));
         (0..3).for_each(|_| drop(intake.object(object(9_998))));
-        let refused = intake.check_ceiling().unwrap_err().to_string();
+        let refused = intake.check_limits().unwrap_err().to_string();
         assert!(
             refused.starts_with(
-                "Bcce.BudgetExceeded: ceilings.batch_usd: the batch's 5 items may make 5 calls"
+                "Bcce.BudgetExceeded: budgets.a-batch: the batch's 5 items may make 5 calls"
             ),
             "{refused}"
         );
         let mut intake = Intake::new(&on_demand, &configuration);
         intake.object(object(100_000)).unwrap();
         let most = rust_decimal::Decimal::new(4, 2);
-        assert_eq!(intake.worst_case().usd, most, "no run may cost more than its ceiling");
+        assert_eq!(intake.worst_case().usd, most, "no run may cost more than its limit");
         let in_bulk = batch(|request| request.batch.mode = Mode::Auto);
         let mut intake = Intake::new(&in_bulk, &configuration);
         intake.object(object(10_000)).unwrap();
         assert!(intake.worst_case().usd > one, "a record may be paid without a usable answer");
     }
 
-    /// Returns the reason why a batch of 100 objects is refused, for this workflow and this mapping of their text.
-    fn refused_objects(workflow: &str, policy: &str, map: (&str, &str)) -> String {
-        let configuration = Configuration { template: read(workflow), ..configuration(policy) };
+    /// Returns the reason why a batch of 100 objects is refused, for this workflow, these budgets and this mapping of
+    /// their text.
+    fn refused_objects(workflow: &str, budgets: &str, map: (&str, &str)) -> String {
+        let configuration = Configuration { template: read(workflow), ..limited(budgets) };
         let map = [(map.0.to_owned(), map.1.into())];
         let batch = batch(|request| request.batch.map = Some(map.clone().into()));
         let mut intake = Intake::new(&batch, &configuration);
         for n in 0..100 {
             intake.object(Object { key: format!("docs/{n}"), etag: "e".into(), bytes: 2_000 });
         }
-        intake.check_ceiling().map_or_else(|fault| fault.to_string(), |()| "passed".into())
+        intake.check_limits().map_or_else(|fault| fault.to_string(), |()| "passed".into())
     }
 
-    const CEILINGS: &str = "version: 1\nceilings: { batch_usd: \"10\", run_usd: \"5\" }\n";
-    const NO_RUN: &str = "version: 1\nceilings: { batch_usd: \"10\" }\n";
+    const LIMITS: &str = "a-run: { scope: run, usd: 5 }, a-batch: { scope: batch, usd: 10 }";
+    const NO_RUN: &str = "a-batch: { scope: batch, usd: 10 }";
 
     #[test]
     fn objects_whose_sample_is_refused_count_what_each_run_may_cost() {
@@ -523,13 +563,57 @@ not JSON
             "text: { type: string, default: a }",
         );
         let number = ("number", "{{ item.text | int }}");
-        let refused = refused_objects(&workflow, CEILINGS, number);
-        assert!(refused.contains("cost up to $500.00; policy.yaml allows $10.00"), "{refused}");
+        let refused = refused_objects(&workflow, LIMITS, number);
+        assert!(refused.contains("cost up to $500.00; the limit is $10.00"), "{refused}");
         let refused = refused_objects(&workflow, NO_RUN, number);
         assert!(
-            refused.contains("100 objects is not known before they are read; set ceilings.run_usd"),
+            refused.contains(
+                "100 objects is not known before they are read; add a budget `{ scope: run, usd: … }`"
+            ),
             "{refused}"
         );
+    }
+
+    /// A limit of a batch in tokens needs one of a run in tokens, and one in USD needs one in USD.
+    #[test]
+    fn objects_of_unknown_size_count_in_the_unit_of_each_limit() {
+        let workflow = WORKFLOW.replace(
+            "text: { type: string, required: true }",
+            "text: { type: string, required: true, schema: { type: string, pattern: \"^d\" } }",
+        );
+        let refused =
+            |budgets: &str| refused_objects(&workflow, budgets, ("text", "{{ item.text }}"));
+        let batch = "b: { scope: batch, tokens: 1000 }";
+        let run = "r: { scope: run, tokens: 500 }";
+        let few = refused(&format!("{run}, {batch}"));
+        let expected = "budgets.b: the batch's 100 items may make 40,000 calls and use up to 50,000 tokens; the limit is 1,000 tokens";
+        assert!(few.contains(expected), "{few}");
+        let other_unit = refused(&format!("r: {{ scope: run, usd: 5 }}, {batch}"));
+        assert!(other_unit.contains("budgets.b: the worst case of 100 objects"), "{other_unit}");
+        assert!(other_unit.contains("`{ scope: run, tokens: … }`"), "{other_unit}");
+        let both = refused(&format!("{run}, {batch}, d: {{ scope: batch, usd: 9 }}"));
+        assert!(both.contains("budgets.d: the worst case of 100 objects"), "{both}");
+    }
+
+    /// An earlier version has stored the limit of a run in the policy of a batch's configuration.
+    #[test]
+    fn the_limit_that_a_stored_policy_has_still_applies() {
+        let mut configuration = configuration("version: 1\n");
+        let policy = serde_json::json!({ "version": 1, "ceilings": { "run_usd": "0.01", "batch_usd": "1" } });
+        configuration.policy = serde_json::from_value(policy).unwrap();
+        let batch = batch(|_| ());
+        let intake = Intake::new(&batch, &configuration);
+        let row = |bytes: usize| {
+            let item = serde_json::json!({ "n": 1, "line": 1, "id": "i", "inputs": { "text": "x".repeat(bytes) } });
+            intake.plan(&serde_json::from_value(item).unwrap())
+        };
+        assert!(row(10).is_ok());
+        let refused = row(100_000).unwrap_err().to_string();
+        assert!(
+            refused.starts_with("Bcce.BudgetExceeded: ceilings.run_usd: the run may"),
+            "{refused}"
+        );
+        assert!(refused.contains("the limit is $0.01."), "{refused}");
     }
 
     #[test]
@@ -538,18 +622,18 @@ not JSON
             "text: { type: string, required: true }",
             "text: { type: string, required: true, schema: { type: string, pattern: \"^d\" } }",
         );
-        let refused = refused_objects(&workflow, CEILINGS, ("text", "{{ item.text }}"));
-        assert!(refused.contains("cost up to $500.00; policy.yaml allows $10.00"), "{refused}");
+        let refused = refused_objects(&workflow, LIMITS, ("text", "{{ item.text }}"));
+        assert!(refused.contains("cost up to $500.00; the limit is $10.00"), "{refused}");
     }
 
     #[test]
     fn objects_that_decide_how_many_calls_there_are_count_what_each_run_may_cost() {
         let workflow = "version: 1\nname: explain\ninputs: { files: { type: list, required: true } }\nsteps:\n  - { id: a, for_each: inputs.files, model: haiku, max_tokens: 400, prompt: \"{{ item }}\" }\n";
         let lines = ("files", "{{ item.text | lines }}");
-        let refused = refused_objects(workflow, CEILINGS, lines);
-        assert!(refused.contains("cost up to $500.00; policy.yaml allows $10.00"), "{refused}");
+        let refused = refused_objects(workflow, LIMITS, lines);
+        assert!(refused.contains("cost up to $500.00; the limit is $10.00"), "{refused}");
         let refused = refused_objects(workflow, NO_RUN, lines);
-        assert!(refused.contains("set ceilings.run_usd"), "{refused}");
+        assert!(refused.contains("add a budget `{ scope: run, usd: … }`"), "{refused}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
-//! Budgets: how much money or how many tokens may be spent, by whom, and in which time. A budget bounds what calls cost
-//! together; the ceilings of `policy.yaml` bound the worst case of one run or batch.
+//! Budgets: how much money or how many tokens may be spent, by whom, and in which time. A budget with a window bounds
+//! what calls cost together. A budget of the scope `run` or `batch` bounds the worst case of each run or batch.
+
+mod limits; // the limits of one run and of one batch
 
 use std::collections::BTreeMap;
 
@@ -12,6 +14,8 @@ use crate::base::json::is_false;
 use crate::base::names::check_name;
 use crate::config::policy::cost_tags::OTHER;
 use crate::document::Document;
+
+pub use limits::WorstCaseLimit;
 
 /// The document `budgets.yaml`, in SSM `/bcce/<env>/budgets`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -61,11 +65,12 @@ pub enum WithoutPrice {
 pub struct Budget {
     pub scope: Scope,
     /// The values of the scope to which the budget applies, such as names of tenants. Each value has the whole limit for
-    /// itself. An empty list means every value.
+    /// itself. For the scopes run and batch these are names of workflows. An empty list means every value.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub only: Vec<String>,
-    /// The time in which the limit applies.
-    pub window: Window,
+    /// The time in which the limit applies. `None` for the scopes run and batch only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
     /// The limit in USD. A budget has this limit or that in tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usd: Option<Decimal>,
@@ -74,7 +79,7 @@ pub struct Budget {
     pub tokens: Option<u64>,
 }
 
-/// The runs whose calls a budget pays.
+/// The runs whose calls a budget pays, or what it limits once.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Scope {
@@ -84,6 +89,10 @@ pub enum Scope {
     Tenant,
     /// The runs with the same value of a cost tag.
     Tag(String),
+    /// The worst case of each run. An item of a batch is a run as well.
+    Run,
+    /// The worst case of each batch.
+    Batch,
 }
 
 impl TryFrom<String> for Scope {
@@ -94,10 +103,13 @@ impl TryFrom<String> for Scope {
             "environment" => Self::Environment,
             "workflow" => Self::Workflow,
             "tenant" => Self::Tenant,
+            "run" => Self::Run,
+            "batch" => Self::Batch,
             _ => match given.strip_prefix("tag:") {
                 Some(tag) if !tag.is_empty() => Self::Tag(tag.to_owned()),
                 _ => {
-                    return Err("must be environment, workflow, tenant or tag:<name>".to_owned());
+                    let known = "environment, workflow, tenant, tag:<name>, run or batch";
+                    return Err(format!("must be {known}"));
                 }
             },
         })
@@ -111,6 +123,8 @@ impl From<Scope> for String {
             Scope::Workflow => "workflow".into(),
             Scope::Tenant => "tenant".into(),
             Scope::Tag(tag) => format!("tag:{tag}"),
+            Scope::Run => "run".into(),
+            Scope::Batch => "batch".into(),
         }
     }
 }
@@ -174,9 +188,15 @@ impl Budget {
 
     fn check(&self) -> Problems {
         let mut problems = Problems::default();
-        let cause = "must be left out: it is for workflow, tenant and tag:<name>";
-        let has_values = matches!(self.scope, Scope::Workflow | Scope::Tenant | Scope::Tag(_));
+        let has_values = self.scope != Scope::Environment;
+        let cause = "must be left out: the scope environment has no values";
         problems.check(has_values || self.only.is_empty(), "only", cause);
+        let has_window = !matches!(self.scope, Scope::Run | Scope::Batch);
+        let cause = match has_window {
+            true => "is missing",
+            false => "must be left out: a run and a batch have no window",
+        };
+        problems.check(has_window == self.window.is_some(), "window", cause);
         match (self.usd, self.tokens) {
             (Some(usd), None) => {
                 problems.check(usd > Decimal::ZERO, "usd", "must be above 0 USD");
@@ -262,32 +282,33 @@ impl AppliedBudget {
 pub struct Series<'a> {
     pub name: String,
     pub budget: &'a Budget,
+    pub window: Window,
     budget_name: &'a str,
 }
 
 impl<'a> Series<'a> {
-    /// Returns the series of a budget.
-    pub fn new(budget_name: &'a str, budget: &'a Budget) -> Self {
+    /// Returns the series of a budget. Returns `None` for a limit of one run or one batch, which has no counter.
+    pub fn new(budget_name: &'a str, budget: &'a Budget) -> Option<Self> {
         let name = series(budget_name, &budget.scope, budget.limit().0);
-        Self { name, budget, budget_name }
+        Some(Self { name, budget, window: budget.window?, budget_name })
     }
 
     /// Returns the budget as it applies to a value of its scope.
     pub fn of(&self, value: String) -> AppliedBudget {
-        let Budget { scope, window, .. } = self.budget;
         let (unit, limit) = self.budget.limit();
-        let (name, scope, window) = (self.budget_name.to_owned(), scope.clone(), *window);
+        let (name, scope) = (self.budget_name.to_owned(), self.budget.scope.clone());
+        let window = self.window;
         AppliedBudget { name, scope, value, window, unit, limit }
     }
 }
 
 impl Budgets {
-    /// Returns all budgets with the common names of their counters.
+    /// Returns all budgets that have counters, with the common names of these.
     pub fn series(&self) -> impl Iterator<Item = Series<'_>> {
-        self.budgets.iter().map(|(name, budget)| Series::new(name, budget))
+        self.budgets.iter().filter_map(|(name, budget)| Series::new(name, budget))
     }
 
-    /// Returns the budgets that pay the calls of a run.
+    /// Returns the budgets that pay the calls of a run. Those of the scopes run and batch pay none.
     pub fn applied(&self, payer: &Payer<'_>) -> Vec<AppliedBudget> {
         let applied = self.budgets.iter().filter_map(|(name, budget)| {
             let value = match &budget.scope {
@@ -296,11 +317,12 @@ impl Budgets {
                 Scope::Tenant => payer.tenant,
                 // A run without the tag must not leave the budgets of the tag.
                 Scope::Tag(tag) => payer.cost_tags.get(tag).map_or(OTHER, String::as_str),
+                Scope::Run | Scope::Batch => return None,
             };
             let applies = budget.only.is_empty() || budget.only.iter().any(|only| only == value);
             let (unit, limit) = budget.limit();
             let (name, value, scope) = (name.clone(), value.to_owned(), budget.scope.clone());
-            let window = budget.window;
+            let window = budget.window?;
             applies.then_some(AppliedBudget { name, scope, value, window, unit, limit })
         });
         applied.collect()
@@ -321,6 +343,8 @@ budgets:
   tenants: { scope: tenant, window: day, usd: 50 }
   payments: { scope: tenant, only: [payments], window: total, tokens: 1000000 }
   search: { scope: tag:team, only: [search], window: day, usd: 7 }
+  one-run: { scope: run, usd: 5 }
+  one-batch: { scope: batch, usd: 5 }
 ";
 
     fn budgets() -> Budgets {
@@ -373,7 +397,13 @@ budgets:
             ("{ scope: tenant, window: day, usd: 0 }", "budgets.b.usd: must be above 0 USD"),
             ("{ scope: tenant, window: day, tokens: 0 }", "budgets.b.tokens: must be above 0"),
             ("{ scope: environment, only: [a], window: day, usd: 1 }", "budgets.b.only: must be left out"),
-            ("{ scope: team, window: day, usd: 1 }", "must be environment, workflow, tenant or tag:<name>"),
+            ("{ scope: team, window: day, usd: 1 }", "must be environment, workflow, tenant, tag:<name>, run or batch"),
+            ("{ scope: run, window: day, usd: 1 }", "budgets.b.window: must be left out: a run and a batch have no window"),
+            ("{ scope: batch, window: total, tokens: 1 }", "budgets.b.window: must be left out"),
+            ("{ scope: run, window: week, usd: 1 }", "budgets.b.window: must be one of: day, month, total"),
+            ("{ scope: run }", "budgets.b.usd: give either usd or tokens"),
+            ("{ scope: run, usd: 0 }", "budgets.b.usd: must be above 0 USD"),
+            ("{ scope: batch, tokens: 0 }", "budgets.b.tokens: must be above 0"),
             ("{ scope: tenant, window: week, usd: 1 }", "budgets.b.window"),
         ];
         for (budget, expected) in table {

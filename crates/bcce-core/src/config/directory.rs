@@ -135,8 +135,7 @@ pub fn warnings(files: &BTreeMap<String, String>, today: Date) -> Vec<Finding> {
     short_prefixes(files, &mut warnings);
     let policy =
         files.get("policy.yaml").and_then(|text| from_yaml::<Policy>(text).finished().ok());
-    let Some(policy) = policy else { return warnings.0 };
-    if policy.tenants.is_none() {
+    if policy.is_some_and(|policy| policy.tenants.is_none()) {
         warnings.add(
             "policy.yaml",
             "tenants",
@@ -144,14 +143,11 @@ pub fn warnings(files: &BTreeMap<String, String>, today: Date) -> Vec<Finding> {
              `tenants` to restrict that (docs/tenants.md)",
         );
     }
-    for (name, ceiling) in
-        [("run_usd", policy.ceilings.run_usd), ("batch_usd", policy.ceilings.batch_usd)]
-    {
-        if ceiling.is_none() {
-            let what = if name == "run_usd" { "one run" } else { "one batch" };
-            let cause = format!("is not set: the cost of {what} has no limit (docs/workflows.md)");
-            warnings.add("policy.yaml", &format!("ceilings.{name}"), &cause);
-        }
+    let none = || Ok(Budgets::default());
+    let budgets = files.get("budgets.yaml").map_or_else(none, |text| from_yaml(text).finished());
+    if let Ok(budgets) = budgets {
+        let limits = budgets.limit_warnings(&workflow_names(files.keys()));
+        warnings.extend("budgets.yaml", limits);
     }
     warnings.0
 }
@@ -169,6 +165,11 @@ fn short_prefixes(files: &BTreeMap<String, String>, warnings: &mut Findings) {
             });
         }
     }
+}
+
+/// Returns the names of the workflows among `files`.
+fn workflow_names<'a>(files: impl Iterator<Item = &'a String>) -> Vec<&'a str> {
+    files.filter_map(|file| document_name(file)?.strip_prefix("workflows/")).collect()
 }
 
 /// Returns the reason why the day on which the prices were checked is doubtful, or `None` if it is not.
@@ -358,13 +359,12 @@ fn allowed(models: &Models, policy: &Policy, profiles: &Profiles) -> Problems {
 /// nothing.
 fn payers(budgets: &Budgets, templates: &[(String, Draft<Template>)], policy: &Policy) -> Problems {
     let mut problems = Problems::default();
-    let files = templates.iter().filter_map(|(file, _)| document_name(file)?.split_once('/'));
-    let workflows: Vec<&str> = files.map(|(_, name)| name).collect();
+    let workflows = workflow_names(templates.iter().map(|(file, _)| file));
     for (name, budget) in &budgets.budgets {
         let field = format!("budgets.{name}");
         let (what, known) = match &budget.scope {
             Scope::Environment => continue,
-            Scope::Workflow => ("workflow", workflows.clone()),
+            Scope::Workflow | Scope::Run | Scope::Batch => ("workflow", workflows.clone()),
             // Without rules, or with a rule for every other tenant, any name may be that of a tenant.
             Scope::Tenant => match &policy.tenants {
                 Some(rules) if !rules.contains_key(EVERY_OTHER_TENANT) => {
@@ -395,8 +395,7 @@ fn payers(budgets: &Budgets, templates: &[(String, Draft<Template>)], policy: &P
 
 /// Checks that each pattern of a tenant's rule matches a workflow or an alias.
 fn matched(templates: &[(String, Draft<Template>)], models: &Models, policy: &Policy) -> Problems {
-    let names = templates.iter().filter_map(|(file, _)| document_name(file)?.split_once('/'));
-    let workflows = names.map(|(_, name)| name).collect();
+    let workflows = workflow_names(templates.iter().map(|(file, _)| file)).into_iter().collect();
     policy.check_patterns(&workflows, &models.models.keys().map(String::as_str).collect())
 }
 
@@ -436,7 +435,8 @@ mod tests {
     use super::*;
     use crate::config::profiles::Profile;
 
-    const FILES: [(&str, &str); 9] = [
+    const FILES: [(&str, &str); 10] = [
+        ("budgets.yaml", include_str!("../../../../infra/config/dev/budgets.yaml")),
         ("models.yaml", include_str!("../../../../infra/config/dev/models.yaml")),
         ("policy.yaml", include_str!("../../../../infra/config/dev/policy.yaml")),
         ("prices.yaml", include_str!("../../../../infra/config/dev/prices.yaml")),
@@ -529,7 +529,9 @@ mod tests {
             ("policy.yaml", "required_tags: []", "tenants: { default: { workflows: [code-*], models: [\"*\"] } }", "webhooks/github.yaml: rules.issue-opened.workflow: tenant default may not start explain"),
             ("webhooks/github.yaml", "workflow: explain", "workflow: code-review\n    model: opus", "webhooks/github.yaml: rules.issue-opened.model: opus is not among the models that a request may name: code-review allows none"),
             ("workflows/explain.yaml", "request_models: [haiku,", "request_models: [hiaku,", "workflows/explain.yaml: request_models[0]: there is no model hiaku"),
-            ("policy.yaml", "run_usd: \"5.00\"", "run_usd: 0", "policy.yaml: ceilings.run_usd: must be above 0 USD"),
+            ("policy.yaml", "required_tags: []", "ceilings: { run_usd: \"5.00\" }", "policy.yaml: ceilings: has moved to budgets.yaml: { scope: run, usd: … }"),
+            ("budgets.yaml", "scope: run, usd: \"5.00\"", "scope: run, usd: 0", "budgets.yaml: budgets.one-run.usd: must be above 0 USD"),
+            ("budgets.yaml", "scope: batch,", "scope: batch, window: day,", "budgets.yaml: budgets.one-batch.window: must be left out"),
             ("webhooks/github.yaml", "provider: github", "provider: gitlab", "webhooks/github.yaml: provider: "),
             ("workflows/explain.yaml", "name: explain", "name: explains", "workflows/explain.yaml: name: is explains, the file is named explain"),
             ("workflows/explain.yaml", "inputs.audience", "inputs.reader", "workflows/explain.yaml: steps.answer.prompt: reads inputs.reader"),
@@ -549,20 +551,28 @@ mod tests {
 
     #[test]
     fn what_is_open_is_said_and_stops_nothing() {
-        let reported = |policy: &str| {
-            let files = [("policy.yaml".to_owned(), policy.to_owned())].into();
-            warnings(&files, date!(2026 - 11 - 28))
-                .iter()
-                .map(Finding::to_string)
-                .collect::<Vec<_>>()
+        let reported = |policy: &str, budgets: Option<&str>| {
+            let policy = ("policy.yaml".to_owned(), policy.to_owned());
+            let mut files = BTreeMap::from([policy, ("workflows/a.yaml".into(), String::new())]);
+            files.extend(budgets.map(|text| ("budgets.yaml".to_owned(), text.to_owned())));
+            let warned = warnings(&files, date!(2026 - 11 - 28));
+            warned.iter().map(Finding::to_string).collect::<Vec<_>>()
         };
-        let open = reported("version: 1\n");
-        assert_eq!(open.len(), 3, "{open:#?}");
-        assert!(open[0].starts_with("policy.yaml: tenants: is not set: every tenant"), "{open:#?}");
-        assert!(open[1].starts_with("policy.yaml: ceilings.run_usd: is not set"), "{open:#?}");
-        let closed = "version: 1\nceilings: { run_usd: \"5\", batch_usd: 200 }\ntenants: {}\n";
-        assert_eq!(reported(closed), [""; 0]);
-        assert_eq!(reported("version: 7\n"), [""; 0], "the check reports what is wrong");
+        for budgets in [None, Some("version: 1\n")] {
+            let open = reported("version: 1\n", budgets);
+            assert_eq!(open.len(), 3, "{open:#?}");
+            assert!(
+                open[0].starts_with("policy.yaml: tenants: is not set: every tenant"),
+                "{open:#?}"
+            );
+            let expected = "budgets.yaml: budgets: the cost of one run has no limit";
+            assert!(open[1].starts_with(expected), "{open:#?}");
+        }
+        let limits =
+            "version: 1\nbudgets: { r: { scope: run, usd: 5 }, b: { scope: batch, usd: 9 } }\n";
+        assert_eq!(reported("version: 1\ntenants: {}\n", Some(limits)), [""; 0]);
+        let wrong = reported("version: 7\n", Some("version: 7\n"));
+        assert_eq!(wrong, [""; 0], "the check reports what is wrong");
     }
 
     #[test]
@@ -694,7 +704,7 @@ mod tests {
             let mut files = files();
             files.insert(
                 "budgets.yaml".into(),
-                format!("version: 1\nbudgets: {{ b: {{ window: day, usd: 1, {budget} }} }}\n"),
+                format!("version: 1\nbudgets: {{ b: {{ usd: 1, {budget} }} }}\n"),
             );
             let text = files.get_mut("policy.yaml").unwrap();
             *text = text.replace("required_tags: []", &format!("required_tags: []\n{policy}"));
@@ -704,15 +714,18 @@ mod tests {
         let rules = "tenants: { default: { workflows: [\"*\"], models: [\"*\"] } }";
         #[rustfmt::skip]
         let table = [
-            ("scope: environment", "", ""),
-            ("scope: workflow, only: [explain]", "", ""),
-            ("scope: workflow, only: [explian]", "", "budgets.b.only: there is no workflow explian; there are: bug-hunt, code-review"),
-            ("scope: \"tag:team\", only: [search, other]", team, ""),
-            ("scope: \"tag:team\", only: [serach]", team, "budgets.b.only: there is no value serach; there are: search, other"),
-            ("scope: \"tag:team\"", "", "budgets.b.scope: team is not among the cost_tags of policy.yaml"),
-            ("scope: tenant, only: [anyone]", "", ""),
-            ("scope: tenant, only: [anyone]", rules, "budgets.b.only: there is no tenant anyone; there are: default"),
-            ("scope: tenant, only: [default]", rules, ""),
+            ("window: day, scope: environment", "", ""),
+            ("window: day, scope: workflow, only: [explain]", "", ""),
+            ("scope: run, only: [explain]", "", ""),
+            ("scope: run, only: [explian]", "", "budgets.b.only: there is no workflow explian; there are: bug-hunt, code-review"),
+            ("scope: batch, only: [explian]", "", "budgets.b.only: there is no workflow explian"),
+            ("window: day, scope: workflow, only: [explian]", "", "budgets.b.only: there is no workflow explian; there are: bug-hunt, code-review"),
+            ("window: day, scope: \"tag:team\", only: [search, other]", team, ""),
+            ("window: day, scope: \"tag:team\", only: [serach]", team, "budgets.b.only: there is no value serach; there are: search, other"),
+            ("window: day, scope: \"tag:team\"", "", "budgets.b.scope: team is not among the cost_tags of policy.yaml"),
+            ("window: day, scope: tenant, only: [anyone]", "", ""),
+            ("window: day, scope: tenant, only: [anyone]", rules, "budgets.b.only: there is no tenant anyone; there are: default"),
+            ("window: day, scope: tenant, only: [default]", rules, ""),
         ];
         for (budget, policy, expected) in table {
             let found = reported(budget, policy).join("; ");

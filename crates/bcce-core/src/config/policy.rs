@@ -31,9 +31,10 @@ pub struct Policy {
     /// The tags that a request must have.
     #[serde(default)]
     pub required_tags: Vec<String>,
-    /// The highest worst-case cost of a run and of a batch.
-    #[serde(default, skip_serializing_if = "Ceilings::is_none")]
-    pub ceilings: Ceilings,
+    /// The limits in USD that earlier versions had here, by name. A document that has them is refused. The
+    /// configuration that an earlier version has stored for a batch may have them, and `run_usd` limits its runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ceilings: Option<BTreeMap<String, Decimal>>,
     /// The tags by which the ledger splits costs, with the values that are kept apart.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub cost_tags: BTreeMap<String, Vec<String>>,
@@ -43,34 +44,9 @@ pub struct Policy {
     pub tenants: Option<BTreeMap<String, TenantRule>>,
 }
 
-/// The highest worst-case cost of a run and of a batch, in USD. `None` means no limit.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Ceilings {
-    /// The ceiling of one run. An item of a batch is a run as well.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub run_usd: Option<Decimal>,
-    /// The ceiling of the sum of the worst-case costs of a batch's items.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub batch_usd: Option<Decimal>,
-}
-
-impl Ceilings {
-    /// Returns `true` if neither ceiling is set.
-    pub fn is_none(&self) -> bool {
-        *self == Self::default()
-    }
-
-    fn check(&self) -> Problems {
-        let mut problems = Problems::default();
-        for (name, ceiling) in [("run_usd", self.run_usd), ("batch_usd", self.batch_usd)] {
-            let is_sum = ceiling.is_none_or(|usd| usd > Decimal::ZERO);
-            let cause = "must be above 0 USD; leave it out for no limit";
-            problems.check(is_sum, format!("ceilings.{name}"), cause);
-        }
-        problems
-    }
-}
+/// The problem of a document with `ceilings`.
+const MOVED: &str = "has moved to budgets.yaml: { scope: run, usd: … } and { scope: batch, usd: … }; push both files \
+                     (docs/deployment.md)";
 
 /// The rule that a target breaks.
 enum Breach<'a> {
@@ -84,7 +60,7 @@ impl Document for Policy {
     fn check(&self) -> Problems {
         let mut problems = Problems::default();
         problems.check(self.version == 1, "version", "must be 1");
-        problems.extend(self.ceilings.check());
+        problems.check(self.ceilings.is_none(), "ceilings", MOVED);
         problems.extend(self.check_cost_tags());
         problems.extend(self.check_tenants());
         problems
@@ -95,8 +71,7 @@ impl Policy {
     /// Returns the part of the policy that decisions about targets need. A route passes it through the state machine,
     /// and a plan must not contain the rules of other tenants.
     pub fn of_targets(&self) -> Self {
-        let (ceilings, cost_tags) = (Ceilings::default(), BTreeMap::new());
-        Self { ceilings, cost_tags, tenants: None, ..self.clone() }
+        Self { ceilings: None, cost_tags: BTreeMap::new(), tenants: None, ..self.clone() }
     }
 
     /// Returns `true` if a target may be used. [`Policy::forbids`] returns the reason if it may not.
@@ -162,6 +137,17 @@ pub fn any_matches(patterns: &[String], name: &str) -> bool {
 mod tests {
     use super::*;
     use crate::base::target::tests::target;
+    use crate::document::from_yaml;
+
+    #[test]
+    fn ceilings_are_refused_with_the_place_that_they_have_moved_to() {
+        for ceilings in ["{ run_usd: \"5.00\", batch_usd: 200 }", "{ run_usd: 5 }", "{}"] {
+            let yaml = format!("version: 1\nceilings: {ceilings}\n");
+            let problems = from_yaml::<Policy>(&yaml).finished().unwrap_err().to_string();
+            let expected = "ceilings: has moved to budgets.yaml: { scope: run, usd: … }";
+            assert!(problems.starts_with(expected), "{problems}");
+        }
+    }
 
     #[test]
     fn a_target_outside_is_forbidden_with_the_reason() {

@@ -8,7 +8,7 @@ mod routes; // the routes of the steps
 #[cfg(test)]
 pub mod tests;
 pub mod tokens; // an estimate of the tokens of a prompt
-pub mod worst; // the worst-case cost of a run
+pub mod worst; // the worst case of a run
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,9 @@ use crate::base::limits::MAX_STEPS;
 use crate::base::target::Target;
 use crate::base::usage::Usage;
 use crate::config::admission::Sender;
-use crate::config::budgets::{AppliedBudgets, Budgets, Payer, Unit, WithoutBudget, WithoutPrice};
+use crate::config::budgets::{
+    AppliedBudgets, Budgets, Payer, Scope, Unit, WithoutBudget, WithoutPrice,
+};
 use crate::config::configuration::Configuration;
 use crate::config::models::{Model, Takes};
 use crate::config::pricing::{PriceRow, PriceRows, Tier};
@@ -71,7 +73,7 @@ pub struct Plan {
     /// The budgets that pay the calls, which may be none. `None` if the environment has no budgets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budgets: Option<AppliedBudgets>,
-    /// The worst-case cost of the run. `None` in a plan of an earlier version.
+    /// The worst case of the run. `None` in a plan of an earlier version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worst_case: Option<WorstCase>,
 }
@@ -97,7 +99,7 @@ pub struct Refused {
     pub wrong: Problems,
     /// The parts of the request that policy forbids.
     pub forbidden: Problems,
-    /// The ceilings that the worst case exceeds.
+    /// The limits that the worst case exceeds.
     pub unaffordable: Problems,
 }
 
@@ -127,7 +129,7 @@ impl Plan {
     /// Resolves a request into a plan.
     ///
     /// # Errors
-    /// Returns everything that is wrong and everything that policy forbids. If there is neither, returns the ceilings
+    /// Returns everything that is wrong and everything that policy forbids. If there is neither, returns the limits
     /// that the worst case exceeds.
     pub fn resolve(sources: &Sources<'_>) -> Result<Self, Refused> {
         let request = sources.request;
@@ -184,7 +186,7 @@ impl Plan {
             worst_case: None,
         };
         let worst = plan.compute_worst_case();
-        let mut unaffordable = worst.check_run(&configuration.policy);
+        let mut unaffordable = worst.check_run(&configuration.limits(&Scope::Run));
         plan.budgets = budgets(configuration, &plan);
         unaffordable.extend(check_budgets(plan.budgets.as_ref(), &configuration.budgets, &worst));
         if !unaffordable.is_empty() {
@@ -288,8 +290,7 @@ fn check_budgets(
     let mut problems = Problems::default();
     let applied = applied.map(|budgets| budgets.applied.as_slice()).unwrap_or_default();
     let is_paid = budgets.without_budget == WithoutBudget::Allow || !applied.is_empty();
-    let cause =
-        "none applies to this run, and budgets.yaml refuses runs without one (`without_budget`)";
+    let cause = "none with a window applies to this run, and budgets.yaml refuses runs without one (`without_budget`)";
     problems.check(is_paid, "budgets", cause);
     let in_usd = applied.iter().find(|budget| budget.unit == Unit::Usd);
     if let (Some(budget), Some(model), WithoutPrice::Refuse) =

@@ -6,6 +6,7 @@ use std::io::Write;
 use bcce_core::batch::Mode;
 use bcce_core::batch::bulk::{MIN_RECORDS, fit};
 use bcce_core::batch::item::Rejected;
+use bcce_core::config::budgets::Scope;
 use bcce_core::config::configuration::Configuration;
 use bcce_core::run::plan::estimate::Estimate;
 use rust_decimal::Decimal;
@@ -102,11 +103,11 @@ impl Report<'_> {
         writeln!(out, "{}", self.rule())
     }
 
-    /// Checks the worst case against the ceiling of the policy.
+    /// Checks the worst case against the limits of a batch.
     ///
     /// # Errors
-    /// The worst case exceeds the ceiling for a batch.
-    pub fn check_ceiling(&self) -> Outcome<()> {
+    /// The worst case exceeds a limit.
+    pub fn check_limits(&self) -> Outcome<()> {
         match &self.survey.unaffordable {
             None => Ok(()),
             Some(fault) => Err(Failure::usage(fault.message.clone(), "nothing was sent")),
@@ -121,7 +122,7 @@ impl Report<'_> {
             unpriced: self.unpriced(),
             worst: self.survey.worst.clone(),
             what: "batch",
-            ceiling: self.found.policy.ceilings.batch_usd,
+            limits: self.found.limits(&Scope::Batch),
             prices_date: self.found.prices.date,
         }
     }
@@ -197,9 +198,8 @@ impl Report<'_> {
             "rejected": survey.rejected,
             "first_rejected": survey.first_rejected.iter().map(reason).collect::<Vec<_>>(),
             "longest": survey.longest,
-            "worst_case": survey.worst,
-            "ceiling_usd": self.found.policy.ceilings.batch_usd,
         });
+        self.estimated().add_worst(&mut found);
         if self.args.dry_run {
             let mut estimate = self.estimated().json();
             estimate["items_without"] = json!(survey.unestimated);
@@ -213,6 +213,7 @@ impl Report<'_> {
 #[cfg(test)]
 mod tests {
     use bcce_core::batch::Location;
+    use bcce_core::document::from_yaml;
 
     use super::*;
     use crate::cmd::batch::submit::survey::tests::{configuration, surveyed};
@@ -236,7 +237,7 @@ mod tests {
             "\ncalls:         2\n",
             "output tokens: 800 at most\n",
             "cost:          <$0.0001 to $0.0004\n",
-            "worst case:    $0.0072 (no ceiling for a batch in policy.yaml)\n",
+            "worst case:    $0.0072 (no limit for a batch in budgets.yaml)\n",
             "an estimate at 4 bytes per token",
         ];
         for part in expected {
@@ -270,23 +271,25 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_above_the_ceiling_is_not_sent() {
+    fn a_batch_above_its_limit_is_not_sent() {
         let mut survey = surveyed("{\"text\":\"a\"}\n");
         let (args, mut found) = (args("a.jsonl"), configuration());
-        found.policy.ceilings.batch_usd = Some(Decimal::new(1, 4));
+        let limit = "version: 1\nbudgets: { one-batch: { scope: batch, usd: \"0.0001\" } }\n";
+        found.budgets = from_yaml(limit).finished().unwrap();
         survey.unaffordable = Some(found_too_dear(&survey, &found));
         let origin = Origin::File("a.jsonl".into());
         let report =
             Report { args: &args, origin: &origin, survey: &survey, found: &found, region: "" };
-        let failure = report.check_ceiling().unwrap_err();
-        assert!(failure.what.contains("policy.yaml allows $0.0001"), "{}", failure.what);
-        assert!(
-            report.estimated().worst().ends_with("(ceiling for a batch in policy.yaml: $0.0001)")
-        );
+        let failure = report.check_limits().unwrap_err();
+        assert!(failure.what.contains("the limit is $0.0001"), "{}", failure.what);
+        let shown = report.estimated().worst();
+        assert!(shown.ends_with("(limit of budgets.one-batch: $0.0001)"), "{shown}");
+        let json = report.as_json();
+        assert_eq!((&json["limit_usd"], &json["limit_tokens"]), (&json!("0.0001"), &Value::Null));
     }
 
     fn found_too_dear(survey: &Survey, found: &Configuration) -> bcce_core::base::error::Fault {
-        survey.worst.check_batch(&found.policy, survey.left()).into()
+        survey.worst.check_batch(&found.limits(&Scope::Batch), survey.left()).into()
     }
 
     fn estimate(mode: Mode, lines: usize, region: &str) -> Value {

@@ -43,9 +43,9 @@ pub struct Survey {
     pub plan: Typical<Plan>,
     /// The number of objects that the estimate does not include, because a text of their length has no valid plan.
     pub unestimated: u64,
-    /// The worst-case cost of the items. An object counts as text of its size.
+    /// The worst case of the items. An object counts as text of its size.
     pub worst: WorstCase,
-    /// The fault if the worst case exceeds the ceiling of the policy.
+    /// The fault if the worst case exceeds a limit of a batch.
     pub unaffordable: Option<Fault>,
 }
 
@@ -195,7 +195,7 @@ impl Survey {
 
     fn price(&mut self, intake: &Intake<'_>) {
         self.worst = intake.worst_case().clone();
-        self.unaffordable = intake.check_ceiling().err();
+        self.unaffordable = intake.check_limits().err();
     }
 
     /// Returns the number of items that would run.

@@ -44,7 +44,7 @@ fn what_a_tenant_may_not_do_is_refused_in_its_plan() {
 /// Routes copy the policy into decisions and artifacts, which the tenant may read.
 #[test]
 fn a_plan_has_nothing_of_what_other_tenants_may_do() {
-    let policy = "version: 1\nallowed_regions: [us-east-1, us-east-2, us-west-2]\nceilings: { run_usd: 5 }\ntenants: { default: { workflows: [\"*\"], models: [\"*\"] }, rival: { workflows: [], models: [] } }\n";
+    let policy = "version: 1\nallowed_regions: [us-east-1, us-east-2, us-west-2]\ntenants: { default: { workflows: [\"*\"], models: [\"*\"] }, rival: { workflows: [], models: [] } }\n";
     let policy: Policy = crate::document::from_yaml(policy).finished().unwrap();
     let plan = of(&template(""), json!({ "workflow": "w" }), policy).unwrap();
     let text = serde_json::to_string(&plan).unwrap();

@@ -20,6 +20,17 @@ pub fn of(template: &str, request: Value, policy: Policy) -> Result<Plan, Fault>
     retried(template, request, policy, Retries::default())
 }
 
+/// Plans a run within these budgets, of which none has a window.
+pub fn within(
+    template: &str,
+    request: Value,
+    policy: Policy,
+    budgets: Budgets,
+) -> Result<Plan, Fault> {
+    let configuration = Configuration { budgets, ..configuration(template, MODELS, policy) };
+    resolve(request, &configuration, Retries::default())
+}
+
 fn retried(
     template: &str,
     request: Value,
@@ -123,7 +134,7 @@ fn under(budgets: &str) -> Result<Plan, Fault> {
 fn a_plan_has_the_budgets_that_pay_its_calls() {
     let none = plan(review(), Policy::default()).unwrap();
     assert_eq!(none.budgets, None, "the environment has no budgets");
-    let budgets = "budgets:\n  a: { scope: tenant, only: [default], window: day, usd: 5 }\n  b: { scope: tenant, only: [x], window: day, usd: 5 }\n";
+    let budgets = "budgets:\n  one-run: { scope: run, usd: 5 }\n  a: { scope: tenant, only: [default], window: day, usd: 5 }\n  b: { scope: tenant, only: [x], window: day, usd: 5 }\n";
     let budgets = under(&format!("version: 1\n{budgets}")).unwrap().budgets.unwrap();
     assert_eq!(budgets.revision, 3);
     let names: Vec<&str> = budgets.applied.iter().map(|budget| budget.name.as_str()).collect();
@@ -135,9 +146,14 @@ fn a_run_without_a_budget_is_refused_only_if_the_document_says_so() {
     let other = "budgets: { b: { scope: tenant, only: [x], window: day, usd: 5 } }\n";
     let allowed = under(&format!("version: 1\n{other}")).unwrap();
     assert_eq!(allowed.budgets.unwrap().applied, [], "said in the plan");
-    let refused = under(&format!("version: 1\nwithout_budget: refuse\n{other}")).unwrap_err();
+    // A limit of one run pays no run.
+    let limit = other.replace("{ b:", "{ one-run: { scope: run, usd: 5 }, b:");
+    let refused = under(&format!("version: 1\nwithout_budget: refuse\n{limit}")).unwrap_err();
     assert_eq!(refused.name, ErrorName::BudgetExceeded);
-    assert!(refused.message.starts_with("budgets: none applies to this run"), "{refused}");
+    assert!(
+        refused.message.starts_with("budgets: none with a window applies to this run"),
+        "{refused}"
+    );
 }
 
 #[test]

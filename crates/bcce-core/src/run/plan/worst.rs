@@ -1,4 +1,4 @@
-//! The worst-case cost of a run, which is compared with a ceiling before the first call.
+//! The worst case of a run in USD and tokens, which is compared with the limits of a run before the first call.
 //!
 //! A token has at least one byte. A prompt therefore has at most as many tokens as bytes, and never more than the
 //! target's context. The worst case assumes that every answer is as long as `max_tokens` allows, every call is sent to
@@ -17,25 +17,28 @@ use time::OffsetDateTime;
 
 use self::sizes::Sizes;
 use crate::base::error::Problems;
-use crate::base::figures::{count, dollars};
+use crate::base::figures::count;
 use crate::base::target::Target;
 use crate::base::usage::Usage;
 use crate::call::parameters::{Parameters, json_output};
+use crate::config::budgets::{Unit, WorstCaseLimit};
 use crate::config::models::RouteTarget;
-use crate::config::policy::Policy;
 use crate::config::pricing::{PriceRow, PriceRows};
 use crate::config::template::Step;
 use crate::failover::route::Route;
 use crate::run::budgets::Most;
 use crate::run::plan::Plan;
 
-/// The worst-case cost of one run or of several.
+/// The worst case of one run or of several.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorstCase {
     /// The number of calls, including repairs.
     pub calls: u64,
     /// The sum of the costs at known prices, in USD.
     pub usd: Decimal,
+    /// The tokens of all kinds. Zero in a plan of an earlier version.
+    #[serde(default)]
+    pub tokens: u64,
     /// The models without a price. Their cost is not included.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub unpriced: BTreeSet<String>,
@@ -46,41 +49,50 @@ impl WorstCase {
     pub fn add(&mut self, other: &Self) {
         self.calls += other.calls;
         self.usd += other.usd;
+        self.tokens += other.tokens;
         self.unpriced.extend(other.unpriced.iter().cloned());
     }
 
-    /// Checks one run against its ceiling. Returns the reasons why it must not start.
-    pub fn check_run(&self, policy: &Policy) -> Problems {
-        self.check("run_usd", policy.ceilings.run_usd, "the run")
+    /// Checks one run against its limits. Returns the reasons why it must not start.
+    pub fn check_run(&self, limits: &[WorstCaseLimit]) -> Problems {
+        self.check(limits, "the run")
     }
 
-    /// Checks a batch of `items` items against its ceiling. `self` is the sum of their worst cases. Returns the reasons
+    /// Checks a batch of `items` items against its limits. `self` is the sum of their worst cases. Returns the reasons
     /// why the batch must not start.
-    pub fn check_batch(&self, policy: &Policy, items: u64) -> Problems {
-        let what = format!("the batch's {} items", count(items));
-        self.check("batch_usd", policy.ceilings.batch_usd, &what)
+    pub fn check_batch(&self, limits: &[WorstCaseLimit], items: u64) -> Problems {
+        self.check(limits, &format!("the batch's {} items", count(items)))
     }
 
-    fn check(&self, name: &str, ceiling: Option<Decimal>, what: &str) -> Problems {
-        let Some(ceiling) = ceiling else { return Problems::default() };
-        let field = format!("ceilings.{name}");
-        if let Some(model) = self.unpriced.first() {
-            let cause = format!(
-                "prices.yaml has no price for {model}, and a ceiling in policy.yaml requires a price for every model; add \
-                 the price"
-            );
-            return Problems::one(field, cause);
-        }
+    fn check(&self, limits: &[WorstCaseLimit], what: &str) -> Problems {
         let mut problems = Problems::default();
-        let cause = format!(
-            "{what} may make {} calls and cost up to {}; policy.yaml allows {}. Send less, or have the platform team \
-             raise the ceiling (docs/workflows.md describes how the worst case is computed)",
-            count(self.calls),
-            dollars(self.usd),
-            dollars(ceiling)
-        );
-        problems.check(self.usd <= ceiling, field, cause);
+        for limit in limits {
+            if let Some(cause) = self.exceeds(limit, what) {
+                problems.add(&limit.field, cause);
+            }
+        }
         problems
+    }
+
+    /// Returns the reason why the worst case is not within a limit, or `None` if it is.
+    fn exceeds(&self, limit: &WorstCaseLimit, what: &str) -> Option<String> {
+        if let (Some(model), Unit::Usd) = (self.unpriced.first(), limit.unit) {
+            return Some(format!(
+                "prices.yaml has no price for {model}, and this limit in USD needs one for every model; add the price"
+            ));
+        }
+        let (verb, amount) = match limit.unit {
+            Unit::Usd => ("cost", self.usd),
+            Unit::Tokens => ("use", self.tokens.into()),
+        };
+        let cause = format!(
+            "{what} may make {} calls and {verb} up to {}; the limit is {}. Send less, or have the platform team raise \
+             the limit in budgets.yaml (docs/workflows.md describes how the worst case is computed)",
+            count(self.calls),
+            limit.amount(amount),
+            limit.amount(limit.limit)
+        );
+        (amount > limit.limit).then_some(cause)
     }
 }
 
@@ -111,43 +123,55 @@ impl Plan {
                 continue;
             };
             let call = sizes.call(step, execution.item);
-            let is_json = json_output(step).is_some();
-            let calls = if is_json && is_repaired { 2 } else { 1 };
-            let mut most = Decimal::ZERO;
+            let calls = if json_output(step).is_some() && is_repaired { 2 } else { 1 };
+            let mut most = WorstCase { calls: calls as u64, ..WorstCase::default() };
             for listed in allowed(route) {
-                let rows = self.prices.get(&listed.target.model_id);
-                let rows = rows.map(|rows| in_force(rows, self.prices_date)).unwrap_or_default();
-                if rows.is_empty() {
-                    worst.unpriced.insert(listed.target.model_id.clone());
-                }
-                let takes = self.takes(step, route, &listed.target);
-                let output = takes.map_or(step.answer_tokens(), |takes| {
-                    Parameters::of(step, takes, false).max_tokens
-                });
+                let output = self.answer_tokens(step, route, listed);
                 let usages = call.usages(u64::from(output), listed.context_tokens);
-                for row in rows {
-                    most = most.max(usages.iter().take(calls).map(|used| cost(row, used)).sum());
-                }
+                self.raise(&mut most, listed, &usages[..calls], cost);
             }
-            worst.calls += calls as u64;
-            worst.usd += most;
+            worst.add(&most);
         }
         worst.usd = worst.usd.round_dp_with_strategy(6, RoundingStrategy::AwayFromZero).normalize();
         worst
     }
 
-    /// Returns the longest answer of a step in tokens, over all targets that policy allows.
-    fn longest_answer(&self, step: &Step, route: &Route) -> u64 {
-        let tokens = |listed: &RouteTarget| match self.takes(step, route, &listed.target) {
+    /// Raises the worst case of a step execution to that of one target, if it is higher there.
+    fn raise(&self, most: &mut WorstCase, listed: &RouteTarget, usages: &[Usage], cost: Cost) {
+        let model_id = &listed.target.model_id;
+        let rows = self.prices.get(model_id).map(|rows| in_force(rows, self.prices_date));
+        let rows = rows.unwrap_or_default();
+        if rows.is_empty() {
+            most.unpriced.insert(model_id.clone());
+        }
+        for row in rows {
+            most.usd = most.usd.max(usages.iter().map(|used| cost(row, used)).sum());
+        }
+        most.tokens = most.tokens.max(usages.iter().map(tokens).sum());
+    }
+
+    /// Returns the longest answer of a step from a target in tokens.
+    fn answer_tokens(&self, step: &Step, route: &Route, listed: &RouteTarget) -> u32 {
+        match self.takes(step, route, &listed.target) {
             Some(takes) => Parameters::of(step, takes, false).max_tokens,
             None => step.answer_tokens(),
-        };
+        }
+    }
+
+    /// Returns the longest answer of a step in tokens, over all targets that policy allows.
+    fn longest_answer(&self, step: &Step, route: &Route) -> u64 {
+        let tokens = |listed| self.answer_tokens(step, route, listed);
         allowed(route).map(tokens).max().unwrap_or_default().into()
     }
 }
 
 fn allowed(route: &Route) -> impl Iterator<Item = &RouteTarget> {
     route.targets.iter().filter(|listed| route.allows(&listed.target))
+}
+
+/// Returns the tokens of all kinds.
+fn tokens(used: &Usage) -> u64 {
+    used.prompt_tokens() + used.output_tokens
 }
 
 /// The bytes that a call sends.
@@ -173,8 +197,7 @@ impl Plan {
         let call = sizes::Call::of_bytes(bytes, step.cache.map(|cache| cache.ttl));
         let [used, _] = call.usages(max_tokens, u64::MAX);
         let row = self.price(&target.model_id, at);
-        let tokens = used.prompt_tokens() + used.output_tokens;
-        Most { usd: row.map(|row| row.cost(&used)), tokens }
+        Most { usd: row.map(|row| row.cost(&used)), tokens: tokens(&used) }
     }
 
     /// Returns the most that the same call may cost as a record of a bulk job, which uses no prompt cache.
@@ -187,8 +210,7 @@ impl Plan {
     ) -> Most {
         let [used, _] = sizes::Call::of_bytes(bytes, None).usages(max_tokens, u64::MAX);
         let row = self.price(&target.model_id, at);
-        let tokens = used.prompt_tokens() + used.output_tokens;
-        Most { usd: row.map(|row| row.batch_cost(&used)), tokens }
+        Most { usd: row.map(|row| row.batch_cost(&used)), tokens: tokens(&used) }
     }
 }
 
