@@ -64,7 +64,7 @@ fn requests() -> Vec<(&'static str, String, Value, &'static str)> {
         ("a workflow that is not YAML", "version: [".into(), nothing(), "workflows/NAME: document: line "),
         ("a cycle", template("needs: [b]", "- { id: b, model: haiku, prompt: p, needs: [a] }"), nothing(), "workflows/NAME: steps: need each other: a, b"),
         ("an unknown variable", template("system: \"{{ inputs.txt }}\"", ""), nothing(), "workflows/NAME: steps.a.system: reads inputs.txt, which is neither an input nor a step in `needs`"),
-        ("an unknown field", template("max_token: 7", ""), nothing(), "steps.a.max_token: is unknown; there are: id, needs, for_each, model, system, prompt, max_tokens, temperature, effort, thinking, cache, output, routing; did you mean max_tokens?"),
+        ("an unknown field", template("max_token: 7", ""), nothing(), "steps.a.max_token: is unknown; there are: id, needs, for_each, model, system, prompt, max_tokens, temperature, effort, thinking, cache, response_cache, output, routing; did you mean max_tokens?"),
         ("several mistakes in a workflow", template("temperature: 2\n  needs: b\n  model2: x", "- { model: haiku, prompt: p }"), nothing(), "steps.a.needs: must be a list|steps.a.model2: is unknown|steps[1].id: is missing|steps.a.temperature: must be 0 to 1"),
         ("too many tokens", template("max_tokens: 128001", ""), nothing(), "steps.a.max_tokens: haiku gives at most 128000 tokens"),
         ("a model of the step that takes no temperature", template("temperature: 0.5", "").replace("haiku", "opus"), nothing(), "steps.a.temperature: opus does not take a temperature"),

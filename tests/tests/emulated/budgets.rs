@@ -4,6 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::Message;
 use bcce_core::run::budgets::CounterState;
 use bcce_tests::harness::budgets;
+use bcce_tests::harness::cli::bcce;
 use bcce_tests::harness::seed::Seed;
 use bcce_tests::harness::stack::{
     Layout, RunRef, Stack, calls, fresh, invoke, log, model, output, sized,
@@ -217,4 +218,64 @@ async fn a_budget_that_is_used_up_is_told_once() {
 fn alert_of(message: &Message) -> Option<Value> {
     let alert: Value = serde_json::from_str(message.body()?).ok()?;
     (alert["kind"] == "budget").then_some(alert)
+}
+
+/// Runs a workflow under new ids until `is` holds for a manifest. A new limit takes effect within seconds.
+async fn run_until(
+    stack: &Stack,
+    workflow: &str,
+    prefix: &str,
+    is: impl Fn(&Value) -> bool,
+) -> Value {
+    for n in 0..30 {
+        let manifest = stack.run(workflow, &format!("{prefix}{n}"), text("", 10)).await;
+        if is(&manifest) {
+            return manifest;
+        }
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+    panic!("no run of {workflow} has this outcome");
+}
+
+/// A limit that is lowered below what is spent refuses further calls. What is spent stays, and nothing is reserved.
+#[tokio::test]
+async fn a_limit_below_what_is_spent_refuses_further_calls() {
+    let stack = Stack::connect().await;
+    let name = fresh("lowered");
+    workflow(&stack, &name).await;
+    budgets::put(&stack, &name, "total", &[(&name, "usd: 1000")]).await;
+    stack.run(&name, "first", text("", 10)).await;
+    budgets::put(&stack, &name, "total", &[(&name, "usd: \"0.000001\"")]).await;
+    let is_refused = |manifest: &Value| manifest["status"] == "FAILED";
+    let manifest = run_until(&stack, &name, "lower", is_refused).await;
+    assert_eq!(manifest["error"]["name"], "Bcce.BudgetExceeded", "{manifest}");
+    let message = manifest["error"]["message"].as_str().unwrap();
+    assert!(message.contains("of the $0.0001 of"), "{message}"); // rounded up
+    let state = counter(&name, &name).await;
+    assert!(state.spent() > Decimal::new(1, 6) && state.reserved().is_zero(), "{state:?}");
+    assert_eq!(state.root.unwrap().limit, Decimal::new(1, 6));
+}
+
+/// A run that was refused keeps its plan. It goes on when another run has brought the higher limit to the ledger.
+#[tokio::test]
+async fn a_refused_run_is_retried_under_a_higher_limit() {
+    let stack = Stack::connect().await;
+    let name = fresh("raised");
+    workflow(&stack, &name).await;
+    budgets::put(&stack, &name, "total", &[(&name, "tokens: 200")]).await;
+    let refused = stack.run(&name, "refused", text("", 10)).await;
+    assert_eq!(refused["error"]["name"], "Bcce.BudgetExceeded", "{refused}");
+    budgets::put(&stack, &name, "total", &[(&name, "tokens: 1000000")]).await;
+    run_until(&stack, &name, "higher", |manifest| manifest["status"] == "SUCCEEDED").await;
+    let run = RunRef::first("default", &name, "refused");
+    let (code, shown) = bcce("dev", &["runs", "retry", &run.run_id]);
+    assert_eq!(code, 0, "{shown}");
+    let again = RunRef { attempt_no: 2, ..run.clone() };
+    assert_eq!(stack.manifest(&again).await["status"], "SUCCEEDED");
+    assert_eq!(calls(&run).len(), 1, "the first attempt made no call");
+    assert!(counter_of_tokens(&name).await.reserved().is_zero());
+}
+
+async fn counter_of_tokens(name: &str) -> CounterState {
+    Stack::connect().await.counter(&format!("{name}:workflow:tokens#{name}#total")).await
 }

@@ -1,7 +1,9 @@
 //! Faults that last longer than all retries.
 
+use bcce_tests::harness::budgets;
 use bcce_tests::harness::proxy::{Faults, REFUSED, after, rule};
 use bcce_tests::harness::stack::{Stack, fresh, log, output};
+use rust_decimal::Decimal;
 use serde_json::json;
 
 use crate::ending::{self, workflow};
@@ -63,6 +65,32 @@ async fn an_answer_that_cannot_be_stored_fails_its_step() {
     assert!(ending.verifies());
     assert!(stack.object(&ending.run.step_key("answer", None)).await.is_none());
     assert_eq!(ending.model_calls, 4);
+}
+
+/// If the cost of a call cannot be reserved, the call is not made.
+#[tokio::test]
+async fn a_call_whose_cost_cannot_be_reserved_is_not_made() {
+    let faults = Faults::none().await;
+    let stack = Stack::connect().await;
+    let (notifications, workflow) =
+        (stack.listen(&fresh("unreserved")).await, workflow(&stack).await);
+    budgets::put(&stack, &workflow, "total", &[(&workflow, "usd: 1000")]).await;
+    // The fault is over before the run is counted.
+    faults.are(&json!([rule("dynamodb:TransactWriteItems", 4, REFUSED)]));
+    let ending = ending::of(&stack, &workflow, &notifications).await;
+    assert_eq!(faults.fired(), 4);
+    assert_eq!(
+        (ending.status.as_str(), ending.error.as_deref()),
+        ("FAILED", Some("Bcce.Internal"))
+    );
+    let manifest = ending.manifest.as_ref().unwrap();
+    let message = manifest["steps"][0]["error"]["message"].as_str().unwrap();
+    assert!(message.contains("budget"), "{manifest}");
+    assert!(ending.verifies());
+    assert_eq!(ending.model_calls, 0);
+    let counter = format!("{workflow}:workflow:usd#{workflow}#total");
+    let state = stack.counter(&counter).await;
+    assert_eq!((state.spent(), state.reserved()), (Decimal::ZERO, Decimal::ZERO));
 }
 
 /// Manifest and signature are one write. While signing fails there is neither, and the run is not counted or notified.

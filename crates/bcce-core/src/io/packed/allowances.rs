@@ -138,3 +138,71 @@ fn affordable(needs: &[ToReserve], budget: usize, left: Decimal) -> usize {
     };
     needs.iter().take_while(pays).count()
 }
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::batch::packed::StoredAllowance;
+    use crate::batch::reference::BatchRef;
+    use crate::config::budgets::Unit;
+    use crate::fakes::{MemoryLedger, MemoryStore, now};
+    use crate::ports::SetLimit;
+    use crate::run::budgets::tests::reserved;
+    use crate::run::budgets::{Limit, Reserved};
+
+    const NOON: OffsetDateTime = datetime!(2026-11-30 12:00 UTC);
+
+    fn need(amount: u32) -> ToReserve {
+        let limit = Limit {
+            counter: "day".into(),
+            unit: Unit::Usd,
+            limit: 10.into(),
+            revision: 1,
+            expires_at: None,
+        };
+        let amounts = vec![Reserved { amount: amount.into(), ..reserved("day", Decimal::ZERO) }];
+        ToReserve { places: vec![0], limits: vec![limit], amounts }
+    }
+
+    /// Returns what is spent and what is reserved after the allowance of a job's records was committed or left.
+    fn left(job: JobRecords) -> (Decimal, Decimal) {
+        let (store, ledger) = (MemoryStore::default(), MemoryLedger::default());
+        let batch = BatchRef::first("default", "explain", "42");
+        let part = PartOf { batch: batch.item_of(), part: 1 };
+        assert_eq!(now(reserve_records(&ledger, &part, NOON, &[need(3), need(3)])), Ok(2));
+        let calls = now(ledger.part_calls(&part)).unwrap();
+        let segments = now(Segments::list(&store, &batch, 1)).unwrap();
+        for _ in 0..2 {
+            now(commit_left(&store, &ledger, &part, &segments, (&calls, job))).unwrap();
+        }
+        let counter = ledger.counters.get("day");
+        (counter.spent(), counter.reserved())
+    }
+
+    #[test]
+    fn records_of_a_started_job_keep_their_worst_case_until_their_answers_are_taken() {
+        let all = Decimal::from(6);
+        assert_eq!(left(JobRecords::Leave), (Decimal::ZERO, all));
+        assert_eq!(left(JobRecords::Returned), (Decimal::ZERO, Decimal::ZERO));
+        assert_eq!(left(JobRecords::Untaken { is_started: true }), (all, Decimal::ZERO));
+        assert_eq!(left(JobRecords::Untaken { is_started: false }), (Decimal::ZERO, Decimal::ZERO));
+    }
+
+    /// The first item could not be read when the records were reserved. Now it is the first record.
+    #[test]
+    fn a_repeated_reservation_pays_no_more_than_the_first() {
+        let ledger = MemoryLedger::default();
+        let batch = BatchRef::first("default", "explain", "42");
+        let part = PartOf { batch: batch.item_of(), part: 1 };
+        now(ledger.set_limit(&need(1).limits[0])).unwrap();
+        assert_eq!(now(reserve_records(&ledger, &part, NOON, &[need(1), need(2)])), Ok(2));
+        let again = [need(2), need(1), need(2)];
+        assert_eq!(now(reserve_records(&ledger, &part, NOON, &again)), Ok(2));
+        let dearer = [need(4), need(1)];
+        assert_eq!(now(reserve_records(&ledger, &part, NOON, &dearer)), Ok(0));
+        let stored: Vec<StoredAllowance> = now(ledger.part_calls(&part)).unwrap().allowances;
+        assert_eq!((stored.len(), ledger.counters.get("day").reserved()), (1, 3.into()));
+    }
+}
