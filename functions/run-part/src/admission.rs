@@ -139,7 +139,7 @@ where
         Ok(match taken {
             Taken::Share(share) => Funds::Share(share),
             Taken::Contended => Funds::Later(at + ASK_AGAIN),
-            Taken::Busy(_) if allowances.has_calls() => Funds::Later(at + ASK_AGAIN),
+            Taken::Busy(_) if allowances.hold_money() => Funds::Later(at + ASK_AGAIN),
             Taken::Busy(shortage) => {
                 let error = shortage.error(of(&shortage));
                 let until = at + (self.waited / 4).clamp(PAUSES.0, PAUSES.1);

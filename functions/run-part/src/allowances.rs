@@ -137,9 +137,9 @@ impl Allowances {
         self.known.take();
     }
 
-    /// Returns whether a call under way may give something back.
-    pub fn has_calls(&self) -> bool {
-        self.open.borrow().iter().any(|open| open.calls > 0)
+    /// Returns whether the part holds money itself, which comes back when its calls end and its allowances are committed.
+    pub fn hold_money(&self) -> bool {
+        !self.open.borrow().is_empty()
     }
 
     /// Commits all allowances. No call may be under way.
