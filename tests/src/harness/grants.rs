@@ -411,7 +411,7 @@ pub const GRANTS: &[Grant] = &[
     ("CollectPartRole", "SignManifest", "kms:Sign", Batch),
     ("CollectPartRole", "SignManifest", "kms:Verify", SIGNS),
     ("CollectPartRole", "ListSegments", "s3:ListBucket", Batch),
-    ("CollectPartRole", "CountPart", "dynamodb:UpdateItem", Batch),
+    ("CollectPartRole", "CountPart", "dynamodb:UpdateItem", OTHER_KEYS),
     ("CollectPartRole", "ForgetOwner", "dynamodb:DeleteItem", Batch),
     ("CollectPartRole", "ReadRunsAndCalls", "dynamodb:Query", Batch),
     ("CollectPartRole", "CommitReservations", "dynamodb:UpdateItem", OTHER_KEYS),

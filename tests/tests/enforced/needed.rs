@@ -99,7 +99,7 @@ async fn show(
 
 /// Replaces the outputs of the stack that `resource` names.
 fn of_the_stack(resource: &str) -> String {
-    let names = ["ArtifactBucket", "LedgerTable", "SigningKeyArn"];
+    let names = ["ArtifactBucket", "LedgerTable", "NotificationsTopicArn", "SigningKeyArn"];
     names
         .iter()
         .fold(resource.to_owned(), |text, name| text.replace(&format!("{{{name}}}"), &output(name)))

@@ -84,8 +84,10 @@ async fn a_call_whose_cost_cannot_be_reserved_is_not_made() {
         ("FAILED", Some("Bcce.Internal"))
     );
     let manifest = ending.manifest.as_ref().unwrap();
-    let message = manifest["steps"][0]["error"]["message"].as_str().unwrap();
-    assert!(message.contains("budget"), "{manifest}");
+    let cause = manifest["steps"][0]["error"]["message"].as_str().unwrap();
+    assert!(cause.contains("the invoke function has the cause"), "{manifest}");
+    let log = log("invoke");
+    assert!(log.contains("dynamodb:TransactWriteItems budget"), "{log}");
     assert!(ending.verifies());
     assert_eq!(ending.model_calls, 0);
     let counter = format!("{workflow}:workflow:usd#{workflow}#total");
