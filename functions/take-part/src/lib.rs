@@ -130,11 +130,13 @@ where
     let taken = outcomes.values().filter(is_over).count() as u64;
     let left = Left::of(&places, &rendered, job.as_ref().map(|job| &job.record), outcomes);
     left.store(&ports.store, batch, part).await?;
-    let (store, ledger, calls) =
-        (&ports.store, &ports.ledger, ports.ledger.part_calls(&owned.part));
-    let segments = Segments::list(store, batch, part).await?;
-    let calls = (&calls.await?, JobRecords::Returned);
-    commit_left(store, ledger, &owned.part, &segments, calls).await?;
+    let calls = ports.ledger.part_calls(&owned.part).await?;
+    if calls.left().next().is_some() {
+        let (store, ledger) = (&ports.store, &ports.ledger);
+        let segments = Segments::list(store, batch, part).await?;
+        let calls = (&calls, JobRecords::Returned);
+        commit_left(store, ledger, &owned.part, &segments, calls).await?;
+    }
     ports.give_up(&owned, &progress).await?;
     let left = places.len() as u64 - taken;
     tracing::info!(

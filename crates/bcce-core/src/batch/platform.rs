@@ -47,7 +47,9 @@ impl PartWork {
         // The place of each run, the record of each call, the counters in a transaction, and what is done once.
         let written = self.runs + self.calls + 2 * self.counters + 9;
         taken.take(Charge::WriteUnits, written + 2 * kept);
-        taken.take(Charge::HalfReadUnits, 2 + 8 * self.calls + kept);
+        // take-part and collect-part read the calls of the part.
+        let queries = 1 + u64::from(self.is_bulk);
+        taken.take(Charge::HalfReadUnits, 2 * queries + 8 * self.calls + kept);
         taken
     }
 }

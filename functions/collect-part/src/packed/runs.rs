@@ -71,10 +71,12 @@ impl PartRuns {
         segments.read(store, |run| runs.add(run)).await?;
         runs.segments = segments.count() as u64;
         let calls = ledger.part_calls(&owned.part).await?;
-        let is_started =
-            job(store, batch, part, opened).await?.is_some_and(|job| job.arn.is_some());
-        let left = (&calls, JobRecords::Untaken { is_started });
-        commit_left(store, ledger, &owned.part, &segments, left).await?;
+        if calls.left().next().is_some() {
+            let job = job(store, batch, part, opened).await?;
+            let is_started = job.is_some_and(|job| job.arn.is_some());
+            let left = (&calls, JobRecords::Untaken { is_started });
+            commit_left(store, ledger, &owned.part, &segments, left).await?;
+        }
         if !owned.is_first {
             runs.close(ports, request, opened, calls.started, segments.next()).await?;
         }

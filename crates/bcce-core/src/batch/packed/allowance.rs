@@ -44,6 +44,14 @@ pub struct PartCalls {
     pub allowances: Vec<StoredAllowance>,
 }
 
+impl PartCalls {
+    /// Returns the allowances that are not committed.
+    pub fn left(&self) -> impl Iterator<Item = &Allowance> {
+        let left = self.allowances.iter().filter(|stored| !stored.is_committed);
+        left.map(|stored| &stored.allowance)
+    }
+}
+
 /// Returns the number of calls for which an allowance is reserved: as many as may be under way, but no more than
 /// a small share of each limit pays. `amounts` has the worst case of a call with the limit of its budget.
 pub fn calls_of_allowance(under_way: u32, amounts: &[(Decimal, Decimal)]) -> u32 {

@@ -37,10 +37,8 @@ pub async fn commit_left(
     segments: &Segments,
     (calls, job): (&PartCalls, JobRecords),
 ) -> Result<(), Fault> {
-    let left = calls.allowances.iter().filter(|stored| !stored.is_committed);
-    let left = left.map(|stored| &stored.allowance);
-    let left: Vec<&Allowance> =
-        left.filter(|left| left.records == 0 || job != JobRecords::Leave).collect();
+    let is_mine = |left: &&Allowance| left.records == 0 || job != JobRecords::Leave;
+    let left: Vec<&Allowance> = calls.left().filter(is_mine).collect();
     if left.is_empty() {
         return Ok(());
     }
