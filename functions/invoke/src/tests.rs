@@ -104,14 +104,15 @@ fn fails(name: ErrorName, usage: Option<Usage>) -> CallReport {
 type FakePorts<S, M> = Ports<S, M, StoppedClock, &'static MemoryHealth, Box<dyn Fn(&str)>>;
 type Fakes = FakePorts<MemoryStore, Model>;
 
-async fn handle<S, M>(
-    ports: &FakePorts<S, M>,
+async fn handle<S, M, C>(
+    ports: &Ports<S, M, C, &'static MemoryHealth, Box<dyn Fn(&str)>>,
     request: Request,
     remaining: Duration,
 ) -> Result<Response, Fault>
 where
     S: GetObject + PutOnce,
     M: CallModel,
+    C: Clock,
 {
     let config = Config {
         environment: "dev".into(),

@@ -26,8 +26,8 @@ use crate::work::Work;
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// The shortest and the longest pause of a part until it asks again for money that other functions have reserved. The
 /// shortest is long enough to leave the waiting to the state machine. A part may be invoked 2,000 times, which must
-/// last for days.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(600));
+/// last for as long as its batch.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(1_500));
 
 /// The admission of the calls of one step.
 pub(crate) struct ItemAdmission<'w, W> {
@@ -139,25 +139,35 @@ where
         Ok(match taken {
             Taken::Share(share) => Funds::Share(share),
             Taken::Contended => Funds::Later(at + ASK_AGAIN),
-            Taken::Busy(_) if allowances.hold_money() => Funds::Later(at + ASK_AGAIN),
+            Taken::Busy(shortage) if allowances.hold(&need.limits[shortage.at].counter) => {
+                Funds::Later(at + ASK_AGAIN)
+            }
             Taken::Busy(shortage) => {
                 let error = shortage.error(of(&shortage));
                 let until = at + (self.waited / 4).clamp(PAUSES.0, PAUSES.1);
-                self.pause_or_refuse(Some(until), error)
+                // A longer pause of other items holds for this one, too.
+                let paused = self.work.paused().map_or(until, |pause| pause.until.max(until));
+                // The deadline of a batch ends its jobs, and not what runs on demand after them.
+                self.pause_or_refuse(Some(paused), self.work.end(), error)
             }
             Taken::Exceeded(shortage) => {
                 let budget = of(&shortage);
                 // No window has room for a call that needs more than the limit.
                 let fits = shortage.needed <= shortage.limit;
                 let next = budget.window.next(at).filter(|_| fits);
-                self.pause_or_refuse(next, shortage.error(budget))
+                self.pause_or_refuse(next, self.work.deadline(), shortage.error(budget))
             }
         })
     }
 
-    /// Pauses the part until a time, if it is before the end of the batch. Otherwise the call is refused.
-    fn pause_or_refuse(&self, until: Option<OffsetDateTime>, error: Fault) -> Funds {
-        let Some(until) = until.filter(|until| *until < self.work.deadline()) else {
+    /// Pauses the part until a time, if it is before `end`. Otherwise the call is refused.
+    fn pause_or_refuse(
+        &self,
+        until: Option<OffsetDateTime>,
+        end: OffsetDateTime,
+        error: Fault,
+    ) -> Funds {
+        let Some(until) = until.filter(|until| *until < end) else {
             return Funds::Refused(error);
         };
         self.work.pause(Pause { until, because: error.message });

@@ -137,9 +137,11 @@ impl Allowances {
         self.known.take();
     }
 
-    /// Returns whether the part holds money itself, which comes back when its calls end and its allowances are committed.
-    pub fn hold_money(&self) -> bool {
-        !self.open.borrow().is_empty()
+    /// Returns whether the part holds money of a counter itself, which comes back when its calls end and its allowances
+    /// are committed.
+    pub fn hold(&self, counter: &str) -> bool {
+        let open = self.open.borrow();
+        open.iter().any(|open| open.limits.iter().any(|limit| limit.counter == counter))
     }
 
     /// Commits all allowances. No call may be under way.

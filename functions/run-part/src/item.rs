@@ -37,7 +37,12 @@ where
                 return Ok(None);
             }
         };
-        packed.started = self.part.started.get(&place.n).cloned().unwrap_or_default();
+        // The ledger forgets calls after a while. The run keeps those that are lost.
+        for call in self.part.started.get(&place.n).into_iter().flatten() {
+            if !packed.started.contains(call) {
+                packed.started.push(call.clone());
+            }
+        }
         if packed.is_over() {
             return Ok(Some(packed));
         }

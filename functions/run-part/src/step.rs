@@ -203,11 +203,12 @@ where
                             open.decisions.pop();
                         }
                         let since = self.ports.caller.clock.now();
-                        if !self.wait_until(run_id, until).await {
-                            return Ok(StepEnd::WaitsForMoney(open));
-                        }
+                        let goes_on = self.wait_until(run_id, until).await;
                         let waited = self.ports.caller.clock.now() - since;
                         item.wait(waited.try_into().unwrap_or_default());
+                        if !goes_on {
+                            return Ok(StepEnd::WaitsForMoney(open));
+                        }
                         continue;
                     }
                     let is_outdated = admission.is_outdated.get();

@@ -179,7 +179,10 @@ where
     fn response(&self, is_left: bool) -> Response {
         let now = self.ports.caller.clock.now();
         let orders = self.orders.borrow();
-        if !is_left || orders.is_stopped() {
+        // Runs that wait for money go on no more in a batch that is halted.
+        let is_halted =
+            orders.starts_nothing() && self.paused().is_some() && !self.is_interrupted.get();
+        if !is_left || orders.is_stopped() || is_halted {
             return Response::Over { notification: self.notification.take() };
         }
         let pause = self.paused().map(|pause| pause.until.min(now + LONGEST_PAUSE));
@@ -284,10 +287,15 @@ where
         self.pause.borrow().clone().filter(|pause| pause.until > now)
     }
 
-    /// Returns the time by which the batch has to end.
+    /// Returns the time by which the execution of the batch has to end.
+    pub fn end(&self) -> OffsetDateTime {
+        self.request.batch.started_at + LONGEST_BATCH
+    }
+
+    /// Returns the deadline of the batch.
     pub fn deadline(&self) -> OffsetDateTime {
-        let last = self.request.batch.started_at + LONGEST_BATCH;
-        self.part.stored.batch.deadline().map_or(last, |deadline| deadline.min(last))
+        let end = self.end();
+        self.part.stored.batch.deadline().map_or(end, |deadline| deadline.min(end))
     }
 
     /// Notes a fault that ends this invocation. The calls under way are awaited, since they are paid.

@@ -1,8 +1,8 @@
 //! The prompt cache of each region, as the service keeps it for cache points.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
-use bcce_core::base::digest::sha256_hex;
 use serde::Deserialize;
 
 use super::path::Operation;
@@ -63,7 +63,7 @@ pub fn prefixes(
         if prefixes.last().is_some_and(|before| before.ttl < ttl) {
             return Err("a ttl='1h' cache point must not come after a ttl='5m' cache point".into());
         }
-        let (digest, tokens) = (sha256_hex(text.as_bytes()), tokens(&text.replace('\0', "\n")));
+        let (digest, tokens) = (digest(&text), tokens(&text.replace('\0', "\n")));
         prefixes.push(Prefix { digest, tokens, ttl });
     }
     match prefixes.len() {
@@ -109,6 +109,13 @@ impl PromptCache {
         }
         cached
     }
+}
+
+/// Returns a short key of a text.
+fn digest(text: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
 }
 
 #[cfg(test)]

@@ -8,9 +8,6 @@ use crate::metrics::advice::measured::{MeasuredStep, answered};
 use crate::metrics::advice::{LEAST_ANSWERS, LEAST_USD};
 use crate::metrics::groups::Sums;
 
-/// The bytes of a token, roughly.
-const BYTES_PER_TOKEN: usize = 4;
-
 /// Returns advice to remove `cache`, if the cache is not used or costs more than it saves. Records of bulk jobs use no
 /// cache, and do not count.
 pub fn finding(step: &MeasuredStep<'_>) -> Option<Finding> {
@@ -28,19 +25,17 @@ pub fn finding(step: &MeasuredStep<'_>) -> Option<Finding> {
 }
 
 fn unused(step: &MeasuredStep<'_>, sums: &Sums) -> Finding {
-    let system = step.step.system.as_deref().map_or(0, str::len) / BYTES_PER_TOKEN;
     Finding {
         kind: Kind::UnusedCache,
         title: format!("The prompt cache of {} is not used", step.name()),
         about: step.about(),
         measured: vec![format!(
-            "{} answers neither wrote to the cache nor read from it. `system` has about {} tokens.",
-            count(answered(sums)),
-            count(system as u64)
+            "{} answers neither wrote to the cache nor read from it.",
+            count(answered(sums))
         )],
         figures: figures(sums),
         matters: vec![
-            "Bedrock ignores prefixes below 1,024 to 4,096 tokens, depending on the model, so `cache` has no effect."
+            "Bedrock ignores a prefix that is shorter than the minimum of the model, and a target may have no cache, so `cache` has no effect."
                 .to_owned(),
         ],
         change: removal(step),
@@ -89,6 +84,9 @@ fn figures(sums: &Sums) -> Value {
 
 fn removal(step: &MeasuredStep<'_>) -> Change {
     let (document, key) = (step.document(), step.key("cache"));
-    let text = format!("in {document}, remove {key}");
+    let mut texts = [Some(&step.step.prompt), step.step.system.as_ref()].into_iter().flatten();
+    let has_marks = texts.any(|text| text.contains("| cached"));
+    let marks = if has_marks { " and the marks `| cached`" } else { "" };
+    let text = format!("in {document}, remove {key}{marks}");
     Change { document, key, from: json!(step.step.cache), to: Value::Null, text }
 }

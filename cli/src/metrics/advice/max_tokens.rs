@@ -140,7 +140,9 @@ pub fn far_above(step: &MeasuredStep<'_>) -> Option<Finding> {
 pub fn cuts(step: &MeasuredStep<'_>) -> Option<Finding> {
     let lengths = Lengths::of(step)?;
     let is_often = lengths.cut > 0 && lengths.cut * 100 >= LEAST_CUT * lengths.answers;
-    let sent = Sent::of(step, |now| 2 * now)?;
+    // The value that is sent may have room for thinking on top of that of the workflow.
+    let own = step.step.max_tokens.map(u64::from);
+    let sent = Sent::of(step, |now| own.map_or(2 * now, |own| 2 * own))?;
     let is_so_now = sent.now <= lengths.highest && sent.then > sent.now;
     (is_often && is_so_now).then(|| Finding {
         kind: Kind::CutAnswers,

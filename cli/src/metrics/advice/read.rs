@@ -8,7 +8,7 @@ use bcce_core::batch::intake::Typical;
 use bcce_core::batch::packed::PartManifest;
 use bcce_core::batch::{BatchManifest, BatchRef, Entry, Item, Mode, StoredBatch, Way};
 use bcce_core::config::configuration::Configuration;
-use bcce_core::config::template::Template;
+use bcce_core::config::template::{Step, Template};
 use bcce_core::io::objects::{find, find_lines};
 use bcce_core::io::reader::Reader;
 use bcce_core::ledger::{BatchRecord, SHARDS, batches_shard};
@@ -90,7 +90,9 @@ pub async fn batches(
 /// always runs on demand.
 fn may_fit(record: &BatchRecord, template: &Template) -> bool {
     let is_over = record.attempt_no == 1 && record.manifest.is_some();
-    let is_one_step = template.steps.len() == 1 && template.steps[0].for_each.is_none();
+    // Bulk jobs use no response cache, so the comparison would be wrong.
+    let fits = |step: &Step| step.for_each.is_none() && step.response_cache.is_none();
+    let is_one_step = template.steps.len() == 1 && template.steps.iter().all(fits);
     is_over && is_one_step && record.mode == Mode::OnDemand && record.to_run >= MIN_RECORDS
 }
 

@@ -6,10 +6,9 @@ use bcce_core::base::error::ErrorName;
 use bcce_core::base::target::Target;
 use bcce_core::config::models::Model;
 use bcce_core::config::routing::Strategy;
-use rust_decimal::Decimal;
 use serde_json::json;
 
-use crate::figures::{count, milliseconds, usd};
+use crate::figures::{count, milliseconds};
 use crate::metrics::advice::finding::{Change, Finding, Kind};
 use crate::metrics::advice::measured::MeasuredStep;
 use crate::metrics::advice::{LEAST_CALLS, TooFew};
@@ -64,7 +63,6 @@ struct Measured<'a> {
     /// The calls that failed so that another target was tried, by error name.
     failed: BTreeMap<&'static str, u64>,
     failed_ms: u64,
-    failed_usd: Decimal,
 }
 
 impl<'a> Measured<'a> {
@@ -82,7 +80,6 @@ impl<'a> Measured<'a> {
             answered: sums.line.calls - sums.line.failed_calls,
             failed: failed.collect(),
             failed_ms: sums.detail.failed_over_ms,
-            failed_usd: sums.detail.failed_cost_usd,
         }
     }
 
@@ -141,12 +138,9 @@ impl Alias<'_> {
         let (alias, target, failures) = (self.alias, measured.target, measured.failures());
         let lost = milliseconds(measured.failed_ms);
         let each = milliseconds(measured.failed_ms / failures.max(1));
-        let mut matters = vec![format!(
+        let matters = vec![format!(
             "The failed calls took {lost}, {each} each, before another target was tried."
         )];
-        if !measured.failed_usd.is_zero() {
-            matters.push(format!("They cost {}.", usd(measured.failed_usd)));
-        }
         Finding {
             kind: Kind::FailingTarget,
             title: format!(
@@ -169,7 +163,7 @@ impl Alias<'_> {
             }),
             matters,
             change: self.change(place),
-            usd: Some(measured.failed_usd).filter(|usd| !usd.is_zero()),
+            usd: None,
             weight: measured.failed_ms,
         }
     }

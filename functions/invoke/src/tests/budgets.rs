@@ -1,3 +1,5 @@
+use std::cell::Cell;
+
 use bcce_core::config::budgets::Unit;
 use bcce_core::run::budgets::{CounterState, Reserved, Root, Shard};
 use rust_decimal::Decimal;
@@ -92,19 +94,23 @@ async fn a_repair_reserves_anew() {
     assert_eq!(amounts(&ports), ("0.000165".into(), "0".into()));
 }
 
+const COUNTER: &str = "day:tenant:usd#default#2026-11-01";
+
+/// Reserves all of a limit for another call.
+fn reserve_all(ports: &Fakes, all: Decimal) -> Reserved {
+    let shard = Shard { revision: 1, reserved: all, ..Shard::default() };
+    let root = Root { limit: all, revision: 1, leased: all, ..Root::default() };
+    let state = CounterState { root: Some(root), shards: [(0, shard)].into() };
+    ports.caller.health.ledger().counters.change(COUNTER, |known| *known = state);
+    Reserved { counter: COUNTER.into(), shard: 0, revision: 1, unit: Unit::Usd, amount: all }
+}
+
 /// Another call has reserved all of the limit. This one waits until that call has given most of it back.
 #[tokio::test]
 async fn a_call_waits_for_what_a_call_under_way_gives_back() {
     let (ports, request) = paid_from("0.01", "usd", vec![says("It opens.", "end_turn")]);
-    let all = Decimal::new(1, 2);
-    let counter = "day:tenant:usd#default#2026-11-01".to_owned();
-    let shard = Shard { revision: 1, reserved: all, ..Shard::default() };
-    let root = Root { limit: all, revision: 1, leased: all, ..Root::default() };
-    let state = CounterState { root: Some(root), shards: [(0, shard)].into() };
+    let other = reserve_all(&ports, Decimal::new(1, 2));
     let ledger = ports.caller.health.ledger();
-    ledger.counters.change(&counter, |known| *known = state);
-    let other =
-        Reserved { counter: counter.clone(), shard: 0, revision: 1, unit: Unit::Usd, amount: all };
     let ends = async {
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert!(regions(&ports).is_empty(), "the call waits");
@@ -113,6 +119,31 @@ async fn a_call_waits_for_what_a_call_under_way_gives_back() {
     let (answered, ()) = futures::future::join(handle(&ports, request, AMPLE), ends).await;
     assert_eq!(answered, Ok(ANSWERED));
     assert_eq!(amounts(&ports), ("0.001165".into(), "0".into()));
+}
+
+/// A clock that is half a minute later each time.
+struct Hurrying(Cell<OffsetDateTime>);
+
+impl Clock for Hurrying {
+    fn now(&self) -> OffsetDateTime {
+        self.0.set(self.0.get() + Duration::from_secs(30));
+        self.0.get()
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_waits_too_long_for_calls_under_way_is_refused() {
+    let (ports, request) = paid_from("0.01", "usd", vec![]);
+    reserve_all(&ports, Decimal::new(1, 2));
+    let Ports { store, caller, plans, metrics } = ports;
+    let Caller { model, clock, health, grammars } = caller;
+    let clock = Hurrying(Cell::new(clock.0));
+    let ports = Ports { store, caller: Caller { model, clock, health, grammars }, plans, metrics };
+    let response = handle(&ports, request, AMPLE).await.unwrap();
+    let Response::Failed { error, .. } = response else { panic!("{response:?}") };
+    assert_eq!(error.name, ErrorName::BudgetExceeded);
+    assert!(error.message.contains("$0.01 are reserved by calls under way"), "{error}");
+    assert!(ports.caller.model.asked.borrow().is_empty());
 }
 
 #[tokio::test]

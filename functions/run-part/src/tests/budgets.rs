@@ -1,6 +1,8 @@
 use bcce_core::batch::Pause;
-use bcce_core::run::budgets::CounterState;
+use bcce_core::config::budgets::Unit;
+use bcce_core::run::budgets::{CounterState, Reserved, Root, Shard};
 use rust_decimal::Decimal;
+use time::format_description::well_known::Rfc3339;
 
 use super::*;
 
@@ -48,6 +50,15 @@ impl Fixture {
         let ahead = &self.ports.caller.clock.ahead;
         ahead.set(ahead.get() + time::Duration::DAY);
     }
+}
+
+/// Gives the batch a deadline.
+fn with_deadline(fixture: &Fixture, deadline: OffsetDateTime) {
+    let key = fixture.batch().request_key();
+    let mut objects = fixture.ports.store.objects.borrow_mut();
+    let mut stored: Value = serde_json::from_slice(&objects[&key]).unwrap();
+    stored["batch"]["deadline"] = json!(deadline.format(&Rfc3339).unwrap());
+    objects.insert(key, to_json(&stored).unwrap());
 }
 
 /// Returns the worst case and the cost of a call of the fixture.
@@ -106,18 +117,12 @@ async fn a_part_pauses_when_the_money_of_the_day_is_used_up_and_goes_on_the_next
 async fn items_fail_if_no_window_comes_before_the_deadline_or_has_room_for_the_call() {
     let (most, cost) = call().await;
     let limit = most + cost;
-    let with_deadline = paid_from(limit, "day", 4);
-    let key = with_deadline.batch().request_key();
-    let today = OffsetDateTime::now_utc().date();
-    let deadline = format!("{today}T23:00:00Z");
-    let mut stored: Value =
-        serde_json::from_slice(&with_deadline.ports.store.objects.borrow()[&key]).unwrap();
-    stored["batch"]["deadline"] = json!(deadline);
-    let body = to_json(&stored).unwrap();
-    with_deadline.ports.store.objects.borrow_mut().insert(key, body);
+    let timed = paid_from(limit, "day", 4);
+    let today = OffsetDateTime::now_utc();
+    with_deadline(&timed, today.replace_time(time::Time::from_hms(23, 0, 0).unwrap()));
     let endless = paid_from(limit, "total", 4);
     let too_small = paid_from(cost, "day", 2);
-    for (fixture, answered) in [(with_deadline, 2), (endless, 2), (too_small, 0)] {
+    for (fixture, answered) in [(timed, 2), (endless, 2), (too_small, 0)] {
         assert_eq!(fixture.run().await, Ok(OVER));
         let manifests = fixture.manifests().await;
         let errors: Vec<_> = manifests.iter().filter_map(|m| m.error.clone()).collect();
@@ -174,4 +179,70 @@ async fn a_ledger_that_fails_at_any_call_never_loses_money_and_no_unreserved_cal
         assert!(spent >= cost * Decimal::from(3), "call {failing}");
         assert_eq!(fixture.manifests().await.len(), 3);
     }
+}
+
+/// Other functions have reserved all of the money. The part looks again as long as the execution may go on.
+#[tokio::test]
+async fn a_part_waits_for_money_that_others_hold_until_the_batch_has_to_end() {
+    let (most, _) = call().await;
+    for is_late in [false, true] {
+        let mut fixture = paid_from(most, "total", 3);
+        let now = fixture.ports.caller.clock.now();
+        with_deadline(&fixture, now);
+        if is_late {
+            fixture.request.batch.started_at = now - time::Duration::days(29);
+        }
+        let others = others(&fixture, most);
+        let response = fixture.run().await.unwrap();
+        let waits = matches!(response, Response::Waiting { wait_s: 10..=15 });
+        assert!(if is_late { response == OVER } else { waits }, "{response:?}");
+        assert_eq!(fixture.model.asked.borrow().len(), 0);
+        let errors = fixture.manifests().await.into_iter().filter_map(|manifest| manifest.error);
+        let refused =
+            errors.filter(|error| error.message.contains("are reserved by calls under way"));
+        assert_eq!(refused.count(), if is_late { 3 } else { 0 });
+        if !is_late {
+            // They give all of it back, and one item after the other is paid.
+            fixture.ports.ledger.counters.commit(&[others], &[Decimal::ZERO]);
+            fixture
+                .ports
+                .caller
+                .clock
+                .ahead
+                .set(now + Duration::from_secs(20) - OffsetDateTime::now_utc());
+            while fixture.run().await != Ok(OVER) {
+                fixture.next_day();
+            }
+            assert!(!fixture.model.asked.borrow().is_empty());
+        }
+    }
+}
+
+/// Has others reserve all of a limit.
+fn others(fixture: &Fixture, all: Decimal) -> Reserved {
+    let counter = "all:environment:usd##total".to_owned();
+    let shard = Shard { revision: 1, reserved: all, ..Shard::default() };
+    let root = Root { limit: all, revision: 1, leased: all, ..Root::default() };
+    let state = CounterState { root: Some(root), shards: [(0, shard)].into() };
+    fixture.ports.ledger.counters.change(&counter, |known| *known = state);
+    Reserved { counter, shard: 0, revision: 1, unit: Unit::Usd, amount: all }
+}
+
+/// Each price begins in a later year, so that the plan is accepted and its call has no price.
+#[tokio::test]
+async fn a_call_without_a_price_is_refused() {
+    let fixture = paid_from(Decimal::from(1_000), "day", 2);
+    let key = fixture.batch().configuration_key();
+    let body = fixture.ports.store.objects.borrow()[&key].clone();
+    let text = String::from_utf8(body).unwrap();
+    let later = text.split("\"from\":\"20").map(|part| part.to_owned()).collect::<Vec<_>>();
+    let later = later.join("\"from\":\"21");
+    fixture.ports.store.objects.borrow_mut().insert(key, later.into_bytes());
+    assert_eq!(fixture.run().await, Ok(OVER));
+    for manifest in fixture.manifests().await {
+        let error = manifest.error.unwrap();
+        assert_eq!(error.name, ErrorName::BudgetExceeded);
+        assert!(error.message.contains("prices.yaml has no price"), "{error}");
+    }
+    assert_eq!(fixture.model.asked.borrow().len(), 0);
 }

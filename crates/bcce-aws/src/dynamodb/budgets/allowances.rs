@@ -11,12 +11,11 @@ use rust_decimal::Decimal;
 
 use super::calls::reserve;
 use crate::dynamodb::Ledger;
-use crate::dynamodb::calls::CALLS_LAST;
 use crate::dynamodb::change::{Change, Write};
 use crate::dynamodb::item::{json, number};
 
-/// The lifetime of an allowance that pays a bulk job.
-const JOBS_LAST: Duration = Duration::from_secs(40 * 86_400);
+/// The lifetime of an allowance. A batch may take 30 days.
+const LASTS: Duration = Duration::from_secs(40 * 86_400);
 /// The attribute with an allowance, a JSON text. Its item lies beside the calls of its part.
 pub(in crate::dynamodb) const ALLOWANCE: &str = "allowance";
 /// The attribute with what the calls of an allowance have spent, a JSON text. It exists once the allowance is committed.
@@ -29,9 +28,7 @@ impl ReserveAllowance for Ledger {
         allowance: &Allowance,
         limits: &[Limit],
     ) -> Result<Vec<usize>, Fault> {
-        // A job may take a week, and its answers are taken after that.
-        let lasts = if allowance.records > 0 { JOBS_LAST } else { CALLS_LAST };
-        let until = (allowance.reserved_at + lasts).unix_timestamp();
+        let until = (allowance.reserved_at + LASTS).unix_timestamp();
         let item =
             [(ALLOWANCE.to_owned(), json(allowance)?), ("expires_at".to_owned(), number(until))];
         let is_new = "attribute_not_exists(#allowance)";

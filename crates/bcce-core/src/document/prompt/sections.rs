@@ -9,6 +9,7 @@
 //! The ends are offsets that are recorded while the text is written. No sequence of characters marks an end, so no data
 //! can create one.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -50,6 +51,8 @@ pub(super) fn render(
         tags = found;
         pass = Pass { has_prefix, ..Pass::default() };
     }
+    // A section without data writes no tag, and must have none that a sender could know.
+    tags.iter_mut().filter(|tag| tag.is_empty()).for_each(|tag| tag.clone_from(&whole));
     tags.push(whole);
     let (mut system, mut user, _) = pass.run(templates, context, tags.clone())?;
     if let Some(system) = system.as_mut().filter(|_| templates.is_cached && !in_system) {
@@ -59,8 +62,9 @@ pub(super) fn render(
         user.ends = vec![length];
     }
     let (system, user) = (system.map(Text::without_blanks), user.without_blanks());
-    // A section without data has the tag of the section before it.
-    tags.dedup();
+    // Several sections may have the same tag.
+    let mut known = BTreeSet::new();
+    tags.retain(|tag| known.insert(tag.clone()));
     let prompt =
         if has_prefix { with_rules(system, &user, &tags) } else { ruled(system, user, &tags) };
     if prompt.user.len() > MAX_PROMPT_BYTES {
@@ -164,7 +168,8 @@ struct Shared {
 struct Progress {
     /// The data so far.
     data: Digest,
-    /// The tags of the sections that have ended.
+    has_data: bool,
+    /// The tags of the sections that have ended. Empty before the first data.
     tags: Vec<String>,
     /// The ends of the prefixes of the current template.
     ends: Vec<usize>,
@@ -184,6 +189,7 @@ impl Shared {
         let is_place = is_marked && value.as_str() == Some("");
         if !is_place && let Some(text) = apart(out, tag, value)? {
             progress.data.add(text.as_bytes());
+            progress.has_data = true;
         }
         if is_marked {
             progress.ends.push(self.written.load(Ordering::Relaxed));
@@ -196,7 +202,8 @@ impl Shared {
 impl Progress {
     fn end_section(&mut self) {
         let digest = self.data.clone().hex();
-        self.tags.push(format!("{PREFIX}{}", &digest[..DIGITS]));
+        let tag = || format!("{PREFIX}{}", &digest[..DIGITS]);
+        self.tags.push(if self.has_data { tag() } else { String::new() });
     }
 }
 
