@@ -101,11 +101,11 @@ fn fails(name: ErrorName, usage: Option<Usage>) -> CallReport {
     }
 }
 
-type FakePorts<S, M> = Ports<S, M, StoppedClock, &'static MemoryHealth, Box<dyn Fn(&str)>>;
+type FakePorts<S, M, C = StoppedClock> = Ports<S, M, C, &'static MemoryHealth, Box<dyn Fn(&str)>>;
 type Fakes = FakePorts<MemoryStore, Model>;
 
 async fn handle<S, M, C>(
-    ports: &Ports<S, M, C, &'static MemoryHealth, Box<dyn Fn(&str)>>,
+    ports: &FakePorts<S, M, C>,
     request: Request,
     remaining: Duration,
 ) -> Result<Response, Fault>
