@@ -21,7 +21,7 @@ use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Directory with models.yaml, routing.yaml, policy.yaml, prices.yaml and workflows/NAME.yaml
+    /// Directory with models.yaml, routing.yaml, policy.yaml, budgets.yaml, prices.yaml and workflows/NAME.yaml
     #[arg(value_name = "DIR")]
     directory: PathBuf,
     /// Let Bedrock compile the schemas of the workflows afterwards, with one short call for each schema and target; the
