@@ -107,6 +107,10 @@ def recorded(stack, recording):
     stack.wait_for_runs([call_webhook(number) for number in range(RUNS)])
     yield from recording.of(["webhook"])
 
+    for _ in range(RUNS):
+        watch_budgets()
+    yield from recording.of(["watch-budgets"])
+
     one_by_one(stack, "long", "@model says: " + " ".join(["word"] * WORDS))
     yield "invoke, 8k tokens", recording.take()["invoke"]
 
@@ -141,6 +145,16 @@ def whole_event(stack, recording):
 def one_by_one(stack, workflow, text):
     for _ in range(RUNS):
         stack.wait_for_runs(stack.send(workflow, [text]))
+
+
+def watch_budgets():
+    """Invokes the function that watches budgets, as its schedule does."""
+    event = (ROOT / "events" / "watch-budgets" / "schedule.json").read_bytes()
+    path = f"/2015-03-31/functions/{os.environ['BCCE_STACK']}-watch-budgets/invocations"
+    signed = {"authorization": "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/lambda/aws4_request"}
+    request = urllib.request.Request(os.environ["AWS_ENDPOINT_URL"] + path, event, signed)
+    with urllib.request.urlopen(request) as answer:
+        answer.read()
 
 
 def call_webhook(number):
