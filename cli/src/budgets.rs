@@ -3,12 +3,10 @@
 use bcce_core::base::error::Fault;
 use bcce_core::base::figures;
 use bcce_core::config::budgets::{Budget, Budgets, Scope, Series, Unit, Window};
-use bcce_core::config::documents::{BUDGETS, parameter_name};
 use bcce_core::config::policy::cost_tags::OTHER;
-use bcce_core::document::from_yaml;
-use bcce_core::io::reader::follow_pointer;
+use bcce_core::io::reader::read_budgets;
 use bcce_core::ledger::usage::CountedCalls;
-use bcce_core::ports::{GetParameters, ListCounters, ReadCounter};
+use bcce_core::ports::{ListCounters, ReadCounter};
 use bcce_core::run::budgets::CounterState;
 use futures::stream::{StreamExt, TryStreamExt};
 use rust_decimal::Decimal;
@@ -63,15 +61,8 @@ pub async fn counted(
 }
 
 async fn budgets(stack: &Stack) -> Outcome<Budgets> {
-    let name = parameter_name(&stack.environment, BUDGETS);
-    let mut found = stack.parameters.parameters(std::slice::from_ref(&name)).await?;
-    let Some(found) = found.remove(&name) else { return Ok(Budgets::default()) };
-    let bucket = &stack.outputs.artifact_bucket;
-    let text = follow_pointer(&stack.store, bucket, &found.value).await?;
-    let budgets = text.and_then(|text| from_yaml::<Budgets>(&text).finished());
-    Ok(budgets.map_err(|problems| {
-        Fault::internal(format!("the SSM parameter {name} is invalid: {problems}"))
-    })?)
+    let Stack { store, parameters, outputs, environment, .. } = stack;
+    Ok(read_budgets(store, parameters, &outputs.artifact_bucket, environment).await?)
 }
 
 async fn of_budget(

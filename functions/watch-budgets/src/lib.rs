@@ -12,10 +12,8 @@ use std::time::Duration;
 
 use bcce_aws::{StartError, variable};
 use bcce_core::base::error::Fault;
-use bcce_core::config::budgets::{Budgets, Series};
-use bcce_core::config::documents::{BUDGETS, parameter_name};
-use bcce_core::document::from_yaml;
-use bcce_core::io::reader::follow_pointer;
+use bcce_core::config::budgets::Series;
+use bcce_core::io::reader::read_budgets;
 use bcce_core::ports::{
     ClaimAlert, Clock, GetObject, GetParameters, GiveUpAlert, ListCounters, PublishAlert,
     ReadCounter,
@@ -99,7 +97,8 @@ where
     M: Fn(&str),
 {
     let at = ports.clock.now();
-    let budgets = ports.budgets(config).await?;
+    let Ports { store, parameters, .. } = ports;
+    let budgets = read_budgets(store, parameters, &config.bucket, &config.environment).await?;
     let (mut response, mut percentages, mut all) = (Response::default(), Vec::new(), Ok(()));
     for series in budgets.series() {
         let windows = [at - LAST_LOOK, at].map(|at| (series.window.name(at), at));
@@ -119,23 +118,10 @@ where
 
 impl<S, P, L, T, C, M> Ports<S, P, L, T, C, M>
 where
-    S: GetObject,
-    P: GetParameters,
     L: ListCounters + ReadCounter + ClaimAlert + GiveUpAlert,
     T: PublishAlert,
     M: Fn(&str),
 {
-    async fn budgets(&self, config: &Config) -> Result<Budgets, Fault> {
-        let name = parameter_name(&config.environment, BUDGETS);
-        let mut found = self.parameters.parameters(std::slice::from_ref(&name)).await?;
-        let Some(found) = found.remove(&name) else { return Ok(Budgets::default()) };
-        let text = follow_pointer(&self.store, &config.bucket, &found.value).await?;
-        let budgets = text.and_then(|text| from_yaml::<Budgets>(&text).finished());
-        budgets.map_err(|problems| {
-            Fault::internal(format!("the SSM parameter {name} is invalid: {problems}"))
-        })
-    }
-
     /// Reads the counters of a budget in the window that contains `at`, and sends their alerts. Returns how much of each
     /// is used.
     async fn watch(

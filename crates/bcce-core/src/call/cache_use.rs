@@ -1,4 +1,4 @@
-//! What the prompt cache did for a call, as its attempt records it.
+//! The use of the prompt cache by a call, as its attempt records it.
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};

@@ -18,7 +18,7 @@ use crate::config::output::OutputSpec;
 use crate::config::template::{Step, Thinking};
 use crate::document::prompt::Prompt;
 
-/// Where an answer comes from that the response cache gave.
+/// The origin of an answer that the response cache gave.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CachedFrom {
     /// The key of the artifact of the first answer, below the prefix of its run.
@@ -83,11 +83,11 @@ pub struct CachedCall<'a> {
     /// The digest of the texts of the prompt, from [`texts_sha256`].
     pub texts_sha256: &'a str,
     pub step: &'a Step,
-    /// What the target is sent.
+    /// The parameters that the target is sent.
     pub parameters: &'a Parameters<'a>,
 }
 
-/// What the key is made of. The order and the names of the fields are part of the key.
+/// The ingredients of a key. The order and the names of the fields are part of the key.
 #[derive(Serialize)]
 struct Ingredients<'a> {
     version: u32,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::base::digest::{in_hex, sha256_hex};
 use crate::base::error::{Fault, Problems};
+use crate::config::budgets::Budgets;
 use crate::config::configuration::Configuration;
 use crate::config::documents::{BUDGETS, PROFILES, Pointer, parameter_name};
 use crate::config::profiles::ProfilesDocument;
@@ -100,6 +101,26 @@ pub async fn follow_pointer(
             wrong("document", format!("{key} is not UTF-8 from byte {at} on"))
         }
     }
+}
+
+/// Reads the budgets of an environment. A stack without the document has none.
+///
+/// # Errors
+/// Returns `Bcce.Internal` if a port failed or the document is invalid.
+pub async fn read_budgets(
+    store: &impl GetObject,
+    parameters: &impl GetParameters,
+    bucket: &str,
+    environment: &str,
+) -> Result<Budgets, Fault> {
+    let name = parameter_name(environment, BUDGETS);
+    let mut found = parameters.parameters(std::slice::from_ref(&name)).await?;
+    let Some(found) = found.remove(&name) else { return Ok(Budgets::default()) };
+    let text = follow_pointer(store, bucket, &found.value).await?;
+    let budgets = text.and_then(|text| from_yaml::<Budgets>(&text).finished());
+    budgets.map_err(|problems| {
+        Fault::internal(format!("the SSM parameter {name} is invalid: {problems}"))
+    })
 }
 
 type Bodies<'a> = BTreeMap<&'a str, Result<String, Problems>>;
