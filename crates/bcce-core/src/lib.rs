@@ -6,6 +6,7 @@ pub mod document; // parsed texts: YAML, JSON, schemas, inputs, prompt templates
 pub mod config; // the documents of a platform team: workflows, models, prices, policy, routing, webhooks
 pub mod call; // one call of a model: its request, its answer, its attempt
 pub mod failover; // the choice of the next target: breakers, latencies, the router's decision
+pub mod standby; // whether targets can take calls: life cycle, access, quotas, canary calls
 pub mod run; // a run of a workflow: request, plan, artifacts, manifest, notification
 pub mod batch; // a manifest of items, each of which is a run
 pub mod webhook; // a provider's signed call and the requests made from it

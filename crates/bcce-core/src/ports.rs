@@ -16,6 +16,7 @@ mod records; // records of runs and batches in the ledger
 mod responses; // the response cache in the ledger
 mod signing; // the signing key
 mod slots; // slots of tenants in the ledger
+mod standby; // Bedrock's control plane, and the canary's records
 mod targets; // breakers, latencies and caches of targets in the ledger
 
 use time::OffsetDateTime;
@@ -31,6 +32,7 @@ pub use records::*;
 pub use responses::*;
 pub use signing::*;
 pub use slots::*;
+pub use standby::*;
 pub use targets::*;
 
 /// A source of the current time.

@@ -10,9 +10,9 @@ use crate::template::root;
 use source::Import;
 
 /// The layers of `bcce-core`, from the lowest up. A layer imports those before it.
-const LAYERS: [&str; 12] = [
-    "base", "document", "config", "call", "failover", "run", "batch", "webhook", "ledger", "ports",
-    "io", "fakes",
+const LAYERS: [&str; 13] = [
+    "base", "document", "config", "call", "failover", "standby", "run", "batch", "webhook",
+    "ledger", "ports", "io", "fakes",
 ];
 
 /// A file of a crate: its name below `src/`, its module, and what it imports.

@@ -1,6 +1,7 @@
 //! The policy of the platform team. It is checked when a run is planned and again at each decision.
 
 pub mod cost_tags; // the tags by which the ledger splits costs
+mod data_retention; // the modes of data retention
 mod tenants; // the rules of tenants
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use crate::config::profiles::Profiles;
 use crate::config::residency::{Reach, base_model};
 use crate::document::Document;
 
+pub use data_retention::DataRetention;
 pub use tenants::{EVERY_OTHER_TENANT, TenantRequest, TenantRule};
 
 /// The document `policy.yaml`, in SSM `/bcce/<env>/policy`.
@@ -42,6 +44,10 @@ pub struct Policy {
     /// With `None` every tenant may start every workflow and use every alias.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenants: Option<BTreeMap<String, TenantRule>>,
+    /// The modes of data retention that the account may have on Bedrock. An empty list means no limit. Calls do not
+    /// depend on it; `bcce doctor` and the canary compare the account with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data_retention: Vec<DataRetention>,
 }
 
 /// The problem of a document with `ceilings`.
@@ -71,7 +77,13 @@ impl Policy {
     /// Returns the part of the policy that decisions about targets need. A route passes it through the state machine,
     /// and a plan must not contain the rules of other tenants.
     pub fn of_targets(&self) -> Self {
-        Self { ceilings: None, cost_tags: BTreeMap::new(), tenants: None, ..self.clone() }
+        Self {
+            ceilings: None,
+            cost_tags: BTreeMap::new(),
+            tenants: None,
+            data_retention: Vec::new(),
+            ..self.clone()
+        }
     }
 
     /// Returns `true` if a target may be used. [`Policy::forbids`] returns the reason if it may not.
