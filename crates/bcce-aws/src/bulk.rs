@@ -18,7 +18,7 @@ use bcce_core::batch::bulk::{Job, JobStart, JobStatus, NewJob, Records};
 use bcce_core::ports::{FindJob, ReadJob, StartJob, StopJob};
 use time::OffsetDateTime;
 
-use crate::control::client;
+use crate::control::{client, moment};
 use crate::fault::internal;
 
 /// The errors that a repeated call would receive again.
@@ -168,10 +168,6 @@ fn records(job: &GetModelInvocationJobOutput) -> Records {
         succeeded: count(job.success_record_count),
         failed: count(job.error_record_count),
     }
-}
-
-fn moment(at: &DateTime) -> Option<OffsetDateTime> {
-    OffsetDateTime::from_unix_timestamp_nanos(at.as_nanos()).ok()
 }
 
 #[cfg(test)]

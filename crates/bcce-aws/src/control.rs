@@ -1,38 +1,40 @@
-//! Reads Bedrock's control plane: what an inference profile calls.
+//! Reads Bedrock's control plane: models, access, profiles, guardrails and data retention. An id that a region does not
+//! know is an answer, and any other error a fault.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+mod access; // ReadAccess
+mod guardrail; // CheckGuardrail
+mod model; // DescribeModel
+mod profile; // DescribeProfile
+mod retention; // ReadDataRetention
 
 use aws_sdk_bedrock::Client;
 use aws_sdk_bedrock::config::{Builder, Region};
+use aws_sdk_bedrock::error::SdkError;
+use aws_smithy_types::DateTime;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::SdkConfig;
 use bcce_core::base::error::Fault;
-use bcce_core::config::profiles::Profile;
-use bcce_core::ports::DescribeProfile;
+use time::OffsetDateTime;
 
 use crate::fault::internal;
+use crate::regional::Regional;
 
-/// The errors for an id that names no profile in the region.
-const UNKNOWN_PROFILE: [&str; 2] = ["ResourceNotFoundException", "ValidationException"];
+/// The errors for an id that names nothing in the region.
+const UNKNOWN_ID: [&str; 2] = ["ResourceNotFoundException", "ValidationException"];
 
 /// Bedrock's control plane in any region.
 pub struct ControlPlane {
-    config: SdkConfig,
-    endpoint: Option<String>,
-    clients: RefCell<BTreeMap<String, Client>>,
+    clients: Regional<Client>,
 }
 
 impl ControlPlane {
     /// Creates the adapter. `endpoint` replaces AWS's own endpoint; `{region}` in it stands for the region of a call.
     pub fn new(config: &SdkConfig, endpoint: Option<String>) -> Self {
-        Self { config: config.clone(), endpoint, clients: RefCell::default() }
+        Self { clients: Regional::new(config, endpoint, client) }
     }
 
     fn client(&self, region: &str) -> Client {
-        let mut clients = self.clients.borrow_mut();
-        let new = || client(&self.config, region, self.endpoint.as_deref());
-        clients.entry(region.to_owned()).or_insert_with(new).clone()
+        self.clients.client(region)
     }
 }
 
@@ -47,96 +49,36 @@ pub(crate) fn client(config: &SdkConfig, region: &str, endpoint: Option<&str>) -
     Client::from_conf(builder.build())
 }
 
-impl DescribeProfile for ControlPlane {
-    async fn describe_profile(
-        &self,
-        region: &str,
-        id: &str,
-    ) -> Result<Result<Profile, String>, Fault> {
-        let get = self.client(region).get_inference_profile().inference_profile_identifier(id);
-        match get.send().await {
-            Ok(got) => Ok(Profile::of(
-                region,
-                id,
-                got.models()
-                    .iter()
-                    .map(|model| model.model_arn().unwrap_or("a model without an ARN")),
-            )),
-            Err(error) if error.code().is_some_and(|code| UNKNOWN_PROFILE.contains(&code)) => {
-                let message = error.message().unwrap_or("no reason given");
-                Ok(Err(format!("Bedrock does not describe it in {region}: {message}")))
-            }
-            Err(error) => {
-                let what = format!("bedrock:GetInferenceProfile {id} in {region}");
-                Err(internal(&what, &error))
-            }
-        }
+pub(crate) fn moment(at: &DateTime) -> Option<OffsetDateTime> {
+    OffsetDateTime::from_unix_timestamp_nanos(at.as_nanos()).ok()
+}
+
+/// Returns Bedrock's reason if the error says that `region` does not know an id, and the fault otherwise. `operation` is
+/// that of the control plane, such as `GetGuardrail`.
+fn reason_or_fault<E, R>(
+    operation: &str,
+    region: &str,
+    id: &str,
+    error: &SdkError<E, R>,
+) -> Result<String, Fault>
+where
+    E: ProvideErrorMetadata,
+{
+    if error.code().is_some_and(|code| UNKNOWN_ID.contains(&code)) {
+        let message = error.message().unwrap_or("no reason given");
+        return Ok(format!("Bedrock does not describe it in {region}: {message}"));
     }
+    Err(internal(&format!("bedrock:{operation} {id} in {region}"), error))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    use aws_sdk_bedrock::operation::get_inference_profile::{
-        GetInferenceProfileError, GetInferenceProfileOutput,
-    };
-    use aws_sdk_bedrock::types::{
-        InferenceProfileModel, InferenceProfileStatus, InferenceProfileType,
-    };
-    use aws_smithy_mocks::{Rule, mock, mock_client};
-    use aws_smithy_types::error::ErrorMetadata;
-
-    const ARN: &str = "arn:aws:bedrock:us-east-1:000000000000:application-inference-profile/a1b2";
-
-    async fn described(rule: Rule) -> Result<Result<Profile, String>, Fault> {
+    /// Returns a control plane whose client for `us-east-1` is `client`.
+    pub fn plane(client: Client) -> ControlPlane {
         let plane = ControlPlane::new(&SdkConfig::builder().build(), None);
-        let client = mock_client!(aws_sdk_bedrock, [&rule]);
-        plane.clients.borrow_mut().insert("us-east-1".into(), client);
-        plane.describe_profile("us-east-1", ARN).await
-    }
-
-    fn refused(code: &'static str) -> Rule {
-        mock!(Client::get_inference_profile).then_error(move || {
-            GetInferenceProfileError::generic(ErrorMetadata::builder().code(code).build())
-        })
-    }
-
-    #[tokio::test]
-    async fn a_profile_is_described_by_its_models() {
-        let rule = mock!(Client::get_inference_profile)
-            .match_requests(|get| get.inference_profile_identifier() == Some(ARN))
-            .then_output(|| {
-                let model = |region: &str| {
-                    let arn = format!("arn:aws:bedrock:{region}::foundation-model/anthropic.c");
-                    InferenceProfileModel::builder().model_arn(arn).build()
-                };
-                GetInferenceProfileOutput::builder()
-                    .inference_profile_name("search")
-                    .inference_profile_arn(ARN)
-                    .inference_profile_id("a1b2")
-                    .models(model("us-west-2"))
-                    .models(model("us-east-1"))
-                    .status(InferenceProfileStatus::Active)
-                    .r#type(InferenceProfileType::Application)
-                    .build()
-                    .unwrap()
-            });
-        let profile = described(rule).await.unwrap().unwrap();
-        assert_eq!((profile.region.as_str(), profile.id.as_str()), ("us-east-1", ARN));
-        assert_eq!(profile.model, "anthropic.c");
-        assert_eq!(profile.regions, ["us-east-1", "us-west-2"]);
-    }
-
-    #[tokio::test]
-    async fn an_unknown_profile_is_an_answer_and_any_other_error_is_none() {
-        for code in UNKNOWN_PROFILE {
-            assert!(described(refused(code)).await.unwrap().is_err(), "{code}");
-        }
-        for code in ["AccessDeniedException", "ThrottlingException"] {
-            let fault = described(refused(code)).await.unwrap_err();
-            let expected = format!("bedrock:GetInferenceProfile {ARN} in us-east-1: {code}");
-            assert_eq!(fault.message, expected);
-        }
+        plane.clients.insert("us-east-1", client);
+        plane
     }
 }

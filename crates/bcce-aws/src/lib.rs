@@ -7,7 +7,7 @@ pub mod bulk; // StartJob, FindJob, ReadJob, StopJob
 #[cfg(feature = "chain")]
 pub mod chain; // the SDK's default credential chain, for the CLI
 #[cfg(feature = "control")]
-pub mod control; // DescribeProfile, through Bedrock's control plane
+pub mod control; // DescribeModel, DescribeProfile, ReadAccess and others, through Bedrock's control plane
 mod clock; // the system's clock
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb; // the ledger: records of runs and batches, progress, slots, the call log
@@ -29,6 +29,10 @@ pub mod lambda; // the inboxes' event source mappings
     feature = "ssm"
 ))]
 mod lazily; // a client that is created on its first use
+#[cfg(feature = "quotas")]
+pub mod quotas; // ReadQuotas, through Service Quotas
+#[cfg(any(feature = "control", feature = "quotas"))]
+mod regional; // a client for each region
 #[cfg(feature = "s3")]
 pub mod s3; // GetObject, PutOnce, ListObjects
 mod sdk_config; // the configuration of a function's clients
