@@ -18,6 +18,8 @@
 //! | piece of a run's usage that is counted | `pieces#<run id>#<n>` | `usage#<piece>` |
 //! | piece of a part's usage that is counted | `counted#<batch id>#<n>` | `<part>#usage#<piece>` |
 //! | breaker of a target | `target#<target key>` | `breaker` |
+//! | last canary call of a target ([`crate::standby::canary`]) | `target#<target key>` | `canary` |
+//! | findings about targets that were reported | `canary` | `findings` |
 //! | latencies of a target | `target#<target key>` | `latency#<slot of five minutes>` |
 //! | targets that cache a prompt | `cache#<digest of its step>` | `targets` |
 //! | entry of the response cache | `response#<key>` | `answer` |
@@ -273,6 +275,12 @@ pub fn target_pk(key: &str) -> String {
 }
 
 pub const BREAKER_SK: &str = "breaker";
+
+/// The sort key of the last canary call of a target.
+pub const CANARY_SK: &str = "canary";
+
+/// The key of the findings about targets that were reported.
+pub const FINDINGS_KEY: (&str, &str) = ("canary", "findings");
 
 pub fn latency_sk(slot: i64) -> String {
     format!("latency#{slot}")
