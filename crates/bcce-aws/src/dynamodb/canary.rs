@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use bcce_core::base::error::Fault;
 use bcce_core::ledger::usage::{CountedCalls, ToCount};
-use bcce_core::ledger::{CANARY_SK, FINDINGS_KEY, target_pk};
+use bcce_core::ledger::{CANARY_SK, FINDINGS_KEY, canary_pk};
 use bcce_core::ports::{
     ClaimCanaryCall, ReadLastCalls, ReadReportedFindings, RecordCanaryCall, ReportedFindings,
     WriteReportedFindings,
@@ -30,13 +30,13 @@ const REVISION: &str = "revision";
 
 impl ReadLastCalls for Ledger {
     async fn last_calls(&self, keys: &[String]) -> Result<Vec<Option<LastCall>>, Fault> {
-        let all: BTreeSet<String> = keys.iter().map(|key| target_pk(key)).collect();
+        let all: BTreeSet<String> = keys.iter().map(|key| canary_pk(key)).collect();
         let all: Vec<String> = all.into_iter().collect();
         let mut found: HashMap<String, LastCall> = HashMap::new();
         for some in all.chunks(MOST_KEYS) {
             found.extend(self.last_calls_of(some).await?);
         }
-        Ok(keys.iter().map(|key| found.get(&target_pk(key)).cloned()).collect())
+        Ok(keys.iter().map(|key| found.get(&canary_pk(key)).cloned()).collect())
     }
 }
 
@@ -69,7 +69,7 @@ fn call_item(call: &LastCall) -> Result<Item, Fault> {
 }
 
 fn call_key(key: &str) -> (String, String) {
-    (target_pk(key), CANARY_SK.to_owned())
+    (canary_pk(key), CANARY_SK.to_owned())
 }
 
 impl ClaimCanaryCall for Ledger {

@@ -101,6 +101,8 @@ pub const OBJECTS: &[Row] = &[
     ("batch: signature", &["CloseBatch"], &["CloseBatch"]),
     ("config: workflow", &[], &["OpenBatch", "Prepare"]),
     ("config: budgets", &[], &["OpenBatch", "Prepare", "WatchBudgets"]),
+    ("config: of targets", &[], &["Canary"]),
+    ("config: profiles", &["Canary"], &["Canary"]),
     ("config: webhook", &[], &["OpenBatch", "Prepare", "Webhook"]),
     ("inbox", &[], &["OpenBatch", "OpenItem", "RenderPart", "RunPart"]),
     ("uploads", &[], &["OpenBatch", "OpenItem", "RenderPart", "RunPart"]),
@@ -226,12 +228,14 @@ pub const ITEMS: &[Item] = &[
         read: &["Prepare"],
         ..NOBODY
     },
-    Item { kind: "usage", update: &["CollectPart", "EmitMetrics"], ..NOBODY },
+    Item { kind: "usage", update: &["Canary", "CollectPart", "EmitMetrics"], ..NOBODY },
+    Item { kind: "canary call", update: &["Canary"], read: &["Canary"], ..NOBODY },
+    Item { kind: "reported findings", update: &["Canary"], read: &["Canary"], ..NOBODY },
     Item {
         kind: "target",
         put: &["FailoverRouter", "Invoke", "RunPart"],
         update: &["Invoke", "RunPart"],
-        read: &["FailoverRouter", "Invoke", "RunPart"],
+        read: &["Canary", "FailoverRouter", "Invoke", "RunPart"],
         ..NOBODY
     },
     Item {
