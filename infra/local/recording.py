@@ -107,7 +107,7 @@ def recorded(stack, recording):
     stack.wait_for_runs([call_webhook(number) for number in range(RUNS)])
     yield from recording.of(["webhook"])
 
-    for function in ["watch-budgets", "canary"]:
+    for function in ["watch-budgets", "canary", "sweep"]:
         for _ in range(RUNS):
             invoke_by_schedule(function)
         yield from recording.of([function])

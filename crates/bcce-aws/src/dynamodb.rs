@@ -1,5 +1,6 @@
 //! Reads and writes the ledger. [`bcce_core::ledger`] describes its keys and items.
 
+mod attempts; // which attempts are over
 mod batches; // batch records
 pub(crate) mod budgets; // counters of budgets
 pub(crate) mod calls; // the call log

@@ -36,6 +36,7 @@
 //! (`batches#<day>#<shard>`) are each split into sixteen shards by id, because an item or an index key accepts only
 //! about a thousand writes a second.
 
+pub mod attempts; // records, found by the names of executions
 pub mod usage; // usage counters
 
 use std::collections::BTreeMap;

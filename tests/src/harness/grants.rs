@@ -123,8 +123,19 @@ const DESCRIBES: Shown = Simulated(&[
     "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-batch:explain-batch-1",
     "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-workflow:explain-1",
 ]);
-/// The children of the Maps of the finalize machine.
-const STARTS_PARTS: Shown =
+/// The machines whose executions `sweep` lists, and the executions that it describes.
+const SWEPT: Shown = Simulated(&[
+    "arn:aws:states:us-east-1:000000000000:stateMachine:bcce-dev-batch",
+    "arn:aws:states:us-east-1:000000000000:stateMachine:bcce-dev-finalize",
+    "arn:aws:states:us-east-1:000000000000:stateMachine:bcce-dev-workflow",
+]);
+const ENDED: Shown = Simulated(&[
+    "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-batch:explain-batch-1",
+    "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-finalize:0f5d3f4a",
+    "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-workflow:explain-1",
+]);
+/// The finalize machine, which `sweep` and the Maps of the machine itself start.
+const STARTS_FINALIZE: Shown =
     Simulated(&["arn:aws:states:us-east-1:000000000000:stateMachine:bcce-dev-finalize"]);
 const FOLLOWS_PARTS: Shown = Simulated(&[
     "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-finalize:0f5d3f4a",
@@ -487,7 +498,7 @@ pub const GRANTS: &[Grant] = &[
     ("WorkflowRole", "DeliverLog", "logs:UpdateLogDelivery", LOG_DELIVERY),
     ("FinalizeRole", "RunSteps", "lambda:InvokeFunction", AsTheRole),
     ("FinalizeRole", "DescribeRunOrBatch", "states:DescribeExecution", DESCRIBES),
-    ("FinalizeRole", "StartParts", "states:StartExecution", STARTS_PARTS),
+    ("FinalizeRole", "StartParts", "states:StartExecution", STARTS_FINALIZE),
     ("FinalizeRole", "FollowParts", "states:DescribeExecution", FOLLOWS_PARTS),
     ("FinalizeRole", "FollowParts", "states:StopExecution", FOLLOWS_PARTS),
     ("FinalizeRole", "ReadParts", "s3:GetObject", PARTS),
@@ -533,6 +544,13 @@ pub const GRANTS: &[Grant] = &[
     ("BatchRole", "DeliverLog", "logs:UpdateLogDelivery", LOG_DELIVERY),
     // The emulator's EventBridge starts state machines without checking permissions.
     ("FinalizeRuleRole", "StartFinalize", "states:StartExecution", AsTheRole),
+    ("SweepRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("SweepRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("SweepRole", "ListExecutions", "states:ListExecutions", SWEPT),
+    ("SweepRole", "DescribeEnds", "states:DescribeExecution", ENDED),
+    ("SweepRole", "StartFinalize", "states:StartExecution", STARTS_FINALIZE),
+    ("SweepRole", "ReadRecords", "dynamodb:BatchGetItem", LEDGER),
+    ("SweepRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
     ("ReaderRole", "ReadOwnRuns", "s3:GetObject", AsTheTenant),
     ("ReaderRole", "ListOwnRuns", "s3:ListBucket", LISTING),
     ("ReaderRole", "DecryptOwnRuns", "kms:Decrypt", KMS),

@@ -143,7 +143,7 @@ pub const ITEMS: &[Item] = &[
         kind: "run record",
         put: &["Prepare"],
         update: &["EmitMetrics"],
-        read: &["CollectPart", "RunPart"],
+        read: &["CollectPart", "RunPart", "Sweep"],
         ..NOBODY
     },
     Item {
@@ -191,7 +191,13 @@ pub const ITEMS: &[Item] = &[
         read: &["Invoke", "RenderPart", "RunPart", "WatchBudgets"],
         ..NOBODY
     },
-    Item { kind: "batch record", put: &["OpenBatch"], update: &["CloseBatch"], ..NOBODY },
+    Item {
+        kind: "batch record",
+        put: &["OpenBatch"],
+        update: &["CloseBatch"],
+        read: &["Sweep"],
+        ..NOBODY
+    },
     Item {
         kind: "progress",
         update: &["CollectPart", "EmitMetrics"],
