@@ -3,11 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use bcce_core::base::digest::sha256_hex;
 use bcce_core::base::error::Fault;
 use bcce_core::config::directory;
 use bcce_core::config::directory::{DOCUMENTS, FOLDERS, document_name};
-use bcce_core::config::documents::{Pointer, fits_parameter, parameter_name};
+use bcce_core::config::documents::parameter_name;
 use bcce_core::io::reader;
 use bcce_core::ports::{GetObject, GetParameters, ListParameters};
 use futures::future::try_join_all;
@@ -146,40 +145,6 @@ fn fault(file: &str, text: &str) -> Option<String> {
     let own = findings.iter().filter(|finding| finding.file == file);
     let causes: Vec<String> = own.map(|finding| finding.problem.to_string()).collect();
     (!causes.is_empty()).then(|| causes.join("; "))
-}
-
-/// A document in the form in which the stack stores it.
-#[derive(Debug, PartialEq)]
-pub struct Entry {
-    /// The value of the SSM parameter: the text itself, or a pointer to it.
-    pub value: String,
-    /// The key of the object with the text, if the value is a pointer.
-    pub key: Option<String>,
-}
-
-impl Entry {
-    /// Returns the entry of the document `name`. Workflows and webhooks are always stored in S3, because SSM refuses
-    /// `{{ }}` and one rule for both is simpler.
-    pub fn of(bucket: &str, name: &str, text: &str) -> Self {
-        if fits_parameter(text) && !FOLDERS.iter().any(|folder| name.starts_with(folder)) {
-            return Self { value: text.to_owned(), key: None };
-        }
-        let key = format!("config/{name}/{}.yaml", sha256_hex(text.as_bytes()));
-        let pointer = Pointer::to(bucket, &key, text.as_bytes());
-        Self { value: serde_json::to_string(&pointer).unwrap_or_default(), key: Some(key) }
-    }
-
-    /// Writes the object first and then the parameter in one write. So a pointer always has its object, and a run that
-    /// is planned meanwhile uses either the old document or the new one.
-    ///
-    /// # Errors
-    /// `Bcce.Internal`: the bucket or SSM cannot be reached.
-    pub async fn put(&self, stack: &Stack, parameter: &str, text: &str) -> Result<(), Fault> {
-        if let Some(key) = &self.key {
-            stack.store.put_document(key, text.as_bytes()).await?;
-        }
-        stack.parameters.put(parameter, &self.value).await
-    }
 }
 
 #[cfg(test)]

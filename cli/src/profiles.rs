@@ -19,7 +19,6 @@ use futures::stream::{StreamExt, TryStreamExt};
 use time::Date;
 
 use crate::directory::{Texts, faulty};
-use crate::documents::Entry;
 use crate::exit::{Exit, Outcome};
 use crate::figures;
 use crate::stack::Stack;
@@ -180,8 +179,7 @@ impl Described {
 async fn put(stack: &Stack, profiles: Profiles) -> Result<(), Fault> {
     let document = ProfilesDocument::from(profiles);
     let text = serde_json::to_string_pretty(&document).unwrap_or_default();
-    let entry = Entry::of(&stack.outputs.artifact_bucket, PROFILES, &text);
-    entry.put(stack, &parameter_name(&stack.environment, PROFILES), &text).await
+    stack.write_document(PROFILES, &text).await
 }
 
 enum Answer {

@@ -9,8 +9,10 @@ use bcce_aws::sfn::StateMachine;
 use bcce_aws::sqs::Queues;
 use bcce_aws::sqs::letters::DeadLetterQueue;
 use bcce_aws::ssm::Parameters;
+use bcce_core::base::error::Fault;
 use bcce_core::batch::{BatchRef, BatchStatus};
 use bcce_core::config::documents::parameter_name;
+use bcce_core::io::writer::write_document;
 use bcce_core::ledger::BatchRecord;
 use bcce_core::ports::GetParameters;
 use serde::Deserialize;
@@ -95,6 +97,15 @@ impl Stack {
     /// Returns the region of the stack, which is the fourth part of each ARN.
     pub fn region(&self) -> &str {
         self.outputs.workflow_arn.split(':').nth(3).unwrap_or_default()
+    }
+
+    /// Writes a document of the configuration.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: the bucket or SSM cannot be reached.
+    pub async fn write_document(&self, name: &str, text: &str) -> Result<(), Fault> {
+        let place = (self.outputs.artifact_bucket.as_str(), self.environment.as_str());
+        write_document(&self.store, &self.parameters, place, name, text).await
     }
 
     /// Returns a command line for this stack, with `--env` unless the environment is the default.

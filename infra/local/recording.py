@@ -107,9 +107,10 @@ def recorded(stack, recording):
     stack.wait_for_runs([call_webhook(number) for number in range(RUNS)])
     yield from recording.of(["webhook"])
 
-    for _ in range(RUNS):
-        watch_budgets()
-    yield from recording.of(["watch-budgets"])
+    for function in ["watch-budgets", "canary", "sweep"]:
+        for _ in range(RUNS):
+            invoke_by_schedule(function)
+        yield from recording.of([function])
 
     one_by_one(stack, "long", "@model says: " + " ".join(["word"] * WORDS))
     yield "invoke, 8k tokens", recording.take()["invoke"]
@@ -147,10 +148,10 @@ def one_by_one(stack, workflow, text):
         stack.wait_for_runs(stack.send(workflow, [text]))
 
 
-def watch_budgets():
-    """Invokes the function that watches budgets, as its schedule does."""
-    event = (ROOT / "events" / "watch-budgets" / "schedule.json").read_bytes()
-    path = f"/2015-03-31/functions/{os.environ['BCCE_STACK']}-watch-budgets/invocations"
+def invoke_by_schedule(function):
+    """Invokes a function as its schedule does."""
+    event = (ROOT / "events" / function / "schedule.json").read_bytes()
+    path = f"/2015-03-31/functions/{os.environ['BCCE_STACK']}-{function}/invocations"
     signed = {"authorization": "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/lambda/aws4_request"}
     request = urllib.request.Request(os.environ["AWS_ENDPOINT_URL"] + path, event, signed)
     with urllib.request.urlopen(request) as answer:

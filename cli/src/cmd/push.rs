@@ -11,13 +11,14 @@ use bcce_core::config::template::Template;
 use bcce_core::document::from_yaml;
 
 use crate::directory::{Texts, checked, print_warnings};
-use crate::documents::{Comparison, Document, Entry, State};
+use crate::documents::{Comparison, Document, State};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::profiles;
 use crate::secrets;
 use crate::stack::Stack;
 use crate::warm::warm;
 use crate::world::World;
+use bcce_core::config::entry::Entry;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -48,7 +49,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     for document in &comparison.documents {
         let entry = Entry::of(&stack.outputs.artifact_bucket, &document.name, &document.text);
         if document.differs() {
-            let put = entry.put(&stack, &document.parameter, &document.text).await;
+            let put = stack.write_document(&document.name, &document.text).await;
             put.map_err(|fault| broken_off(fault, written, all))?;
             written += 1;
         }

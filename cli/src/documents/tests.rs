@@ -15,23 +15,6 @@ pub fn document(name: &str, text: &str, state: State) -> Document {
     }
 }
 
-#[test]
-fn a_small_document_is_kept_inline_and_a_large_one_pointed_to() {
-    let entry = |name, text| Entry::of("b", name, text);
-    let small = entry("policy", "version: 1\n");
-    assert_eq!((small.value.as_str(), small.key), ("version: 1\n", None));
-    let large = entry("prices", &"#".repeat(5_000));
-    let pointer = Pointer::parse(&large.value).unwrap();
-    assert_eq!(pointer.key_in("b"), large.key.as_deref());
-    assert_eq!(large.key, Some(format!("config/prices/{}.yaml", pointer.sha256)));
-}
-
-#[test]
-fn a_workflow_is_always_pointed_to() {
-    let entry = Entry::of("b", "workflows/explain", "version: 1\n");
-    assert!(entry.key.is_some_and(|key| key.starts_with("config/workflows/explain/")));
-}
-
 #[tokio::test]
 async fn what_is_kept_is_the_text_or_the_reason_why_it_cannot_be_had() {
     let store = MemoryStore::with([

@@ -1,8 +1,10 @@
 //! Reads and writes the ledger. [`bcce_core::ledger`] describes its keys and items.
 
+mod attempts; // which attempts are over
 mod batches; // batch records
 pub(crate) mod budgets; // counters of budgets
 pub(crate) mod calls; // the call log
+mod canary; // canary calls and reported findings
 mod change; // an update of one item
 pub(crate) mod conditional; // conditional writes and their outcomes
 pub(crate) mod item; // items and their attributes

@@ -17,7 +17,9 @@ use aws_smithy_types::base64;
 use aws_types::SdkConfig;
 use bcce_core::base::digest::sha256;
 use bcce_core::base::error::Fault;
-use bcce_core::ports::{GetObject, GetSealed, ListObjects, Put, PutOnce, PutSealed, SealedObject};
+use bcce_core::ports::{
+    GetObject, GetSealed, ListObjects, Put, PutDocument, PutOnce, PutSealed, SealedObject,
+};
 
 use crate::fault::internal;
 
@@ -54,15 +56,6 @@ impl S3Store {
 
     pub fn bucket(&self) -> &str {
         &self.bucket
-    }
-
-    /// Writes a document of the configuration. Replaces an existing object, which has the same content: the key
-    /// contains the digest of the document.
-    ///
-    /// # Errors
-    /// `Bcce.Internal`: the object cannot be written.
-    pub async fn put_document(&self, key: &str, body: &[u8]) -> Result<(), Fault> {
-        self.replace(key, &format!(r#"{{"config":"{key}"}}"#), body).await
     }
 
     /// Writes an object. Replaces an existing one.
@@ -154,6 +147,13 @@ impl S3Store {
                 Err(error) => return Err(internal(&format!("s3:PutObject {key}"), &error)),
             }
         }
+    }
+}
+
+impl PutDocument for S3Store {
+    /// Replaces an existing object, which has the same content: the key contains the digest of the document.
+    async fn put_document(&self, key: &str, body: &[u8]) -> Result<(), Fault> {
+        self.replace(key, &format!(r#"{{"config":"{key}"}}"#), body).await
     }
 }
 

@@ -5,9 +5,10 @@ use aws_sdk_sns::types::MessageAttributeValue;
 use aws_types::SdkConfig;
 use bcce_core::base::error::Fault;
 use bcce_core::config::budgets::Scope;
-use bcce_core::ports::{Publish, PublishAlert};
+use bcce_core::ports::{Publish, PublishAlert, PublishStandbyAlert};
 use bcce_core::run::budget_alert::BudgetAlert;
 use bcce_core::run::notification::RunNotification;
+use bcce_core::standby::alert::StandbyAlert;
 use serde::Serialize;
 
 use crate::fault::internal;
@@ -67,6 +68,16 @@ impl PublishAlert for Topic {
             ("tenant", of(Scope::Tenant)),
         ];
         self.send(alert, attributes).await
+    }
+}
+
+impl PublishStandbyAlert for Topic {
+    async fn publish_standby_alert(&self, alert: &StandbyAlert) -> Result<(), Fault> {
+        self.send(
+            alert,
+            [("kind", Some(alert.kind.as_str())), ("workflow", None), ("tenant", None)],
+        )
+        .await
     }
 }
 

@@ -7,7 +7,7 @@ use aws_sdk_ssm::types::ParameterType;
 use aws_types::SdkConfig;
 use bcce_core::base::error::Fault;
 use bcce_core::config::documents::fits_parameter;
-use bcce_core::ports::{GetParameters, ListParameters, Parameter};
+use bcce_core::ports::{GetParameters, ListParameters, Parameter, PutParameter};
 
 use crate::fault::internal;
 use crate::lazily::Lazily;
@@ -24,13 +24,10 @@ impl Parameters {
     pub fn new(config: &SdkConfig) -> Self {
         Self { client: Lazily::new(config, Client::new) }
     }
+}
 
-    /// Writes a parameter. A value that SSM does not accept must be stored in S3 and replaced by a pointer (see
-    /// [`bcce_core::config::documents`]).
-    ///
-    /// # Errors
-    /// `Bcce.Internal`: SSM does not accept the value, or the parameter cannot be written.
-    pub async fn put(&self, name: &str, value: &str) -> Result<(), Fault> {
+impl PutParameter for Parameters {
+    async fn put_parameter(&self, name: &str, value: &str) -> Result<(), Fault> {
         if !fits_parameter(value) {
             return Err(Fault::internal(format!("{name} does not fit into an SSM parameter")));
         }
@@ -111,6 +108,6 @@ mod tests {
     #[tokio::test]
     async fn a_value_that_ssm_would_refuse_is_not_sent() {
         let parameters = Parameters { client: mock_client!(aws_sdk_ssm, []).into() };
-        assert!(parameters.put("/a", "{{ x }}").await.is_err());
+        assert!(parameters.put_parameter("/a", "{{ x }}").await.is_err());
     }
 }

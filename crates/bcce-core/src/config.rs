@@ -8,6 +8,7 @@ pub mod cache; // the prefixes of a prompt that are cached
 pub mod configuration; // the documents that a run of one workflow is planned from
 pub mod directory; // a directory of documents, checked across its files
 pub mod documents; // SSM parameters: the document itself or a pointer to S3
+pub mod entry; // a document in the form in which a stack stores it
 pub mod models; // aliases, targets, the settings that a model accepts
 pub mod output; // a step's `output`
 pub mod policy; // the rules of the platform team

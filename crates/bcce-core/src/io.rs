@@ -11,4 +11,6 @@ pub mod reader; // the configuration of a stack
 pub mod responses; // the response cache, as steps use it
 pub mod seal; // manifests, signed and stored with their signatures
 pub mod shared_breakers; // the breakers of the ledger, with a copy for when it is unreachable
+pub mod standby; // what Bedrock says about targets
 pub mod step; // the calls of a step
+pub mod writer; // writes documents of a stack

@@ -18,6 +18,8 @@
 //! | piece of a run's usage that is counted | `pieces#<run id>#<n>` | `usage#<piece>` |
 //! | piece of a part's usage that is counted | `counted#<batch id>#<n>` | `<part>#usage#<piece>` |
 //! | breaker of a target | `target#<target key>` | `breaker` |
+//! | last canary call of a target ([`crate::standby::canary`]) | `canary#<target key>` | `call` |
+//! | findings about targets that were reported | `canary` | `findings` |
 //! | latencies of a target | `target#<target key>` | `latency#<slot of five minutes>` |
 //! | targets that cache a prompt | `cache#<digest of its step>` | `targets` |
 //! | entry of the response cache | `response#<key>` | `answer` |
@@ -34,6 +36,7 @@
 //! (`batches#<day>#<shard>`) are each split into sixteen shards by id, because an item or an index key accepts only
 //! about a thousand writes a second.
 
+pub mod attempts; // records, found by the names of executions
 pub mod usage; // usage counters
 
 use std::collections::BTreeMap;
@@ -273,6 +276,17 @@ pub fn target_pk(key: &str) -> String {
 }
 
 pub const BREAKER_SK: &str = "breaker";
+
+/// Returns the partition key of the last canary call of a target. It is separate from the target's other records, so that
+/// the canary cannot write a breaker.
+pub fn canary_pk(key: &str) -> String {
+    format!("canary#{key}")
+}
+
+pub const CANARY_SK: &str = "call";
+
+/// The key of the findings about targets that were reported.
+pub const FINDINGS_KEY: (&str, &str) = ("canary", "findings");
 
 pub fn latency_sk(slot: i64) -> String {
     format!("latency#{slot}")

@@ -70,6 +70,29 @@ const CONFIGURATION: Shown = Simulated(&[
 const ALERTS: Shown = Simulated(&["arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/budgets"]);
 const LARGE_BUDGETS: Shown = Simulated(&["arn:aws:s3:::{ArtifactBucket}/config/budgets/0a.yaml"]);
 const ALERTED: Shown = Simulated(&["{NotificationsTopicArn}"]);
+/// The documents, profiles and models that `canary` reads, and the document that it writes.
+const TARGET_DOCUMENTS: Shown = Simulated(&[
+    "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/models",
+    "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/policy",
+    "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/prices",
+    "arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/profiles",
+]);
+const LARGE_TARGET_DOCUMENTS: Shown = Simulated(&[
+    "arn:aws:s3:::{ArtifactBucket}/config/models/0a.yaml",
+    "arn:aws:s3:::{ArtifactBucket}/config/policy/0a.yaml",
+    "arn:aws:s3:::{ArtifactBucket}/config/prices/0a.yaml",
+    "arn:aws:s3:::{ArtifactBucket}/config/profiles/0a.yaml",
+]);
+const DESCRIBED: Shown =
+    Simulated(&["arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/profiles"]);
+const LARGE_DESCRIBED: Shown =
+    Simulated(&["arn:aws:s3:::{ArtifactBucket}/config/profiles/0a.yaml"]);
+const PROFILE: Shown = Simulated(&[
+    "arn:aws:bedrock:us-east-1:000000000000:inference-profile/us.anthropic.claude-sonnet-5-5",
+    "arn:aws:bedrock:eu-west-1:000000000000:application-inference-profile/abcdefghijkl",
+]);
+const MODEL: Shown =
+    Simulated(&["arn:aws:bedrock:us-west-2::foundation-model/anthropic.claude-sonnet-5-5"]);
 /// The parameters that `webhook` lists.
 const SOURCES: Shown =
     Simulated(&["arn:aws:ssm:us-east-1:000000000000:parameter/bcce/dev/webhooks"]);
@@ -100,8 +123,19 @@ const DESCRIBES: Shown = Simulated(&[
     "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-batch:explain-batch-1",
     "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-workflow:explain-1",
 ]);
-/// The children of the Maps of the finalize machine.
-const STARTS_PARTS: Shown =
+/// The machines whose executions `sweep` lists, and the executions that it describes.
+const SWEPT: Shown = Simulated(&[
+    "arn:aws:states:us-east-1:000000000000:stateMachine:bcce-dev-batch",
+    "arn:aws:states:us-east-1:000000000000:stateMachine:bcce-dev-finalize",
+    "arn:aws:states:us-east-1:000000000000:stateMachine:bcce-dev-workflow",
+]);
+const ENDED: Shown = Simulated(&[
+    "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-batch:explain-batch-1",
+    "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-finalize:0f5d3f4a",
+    "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-workflow:explain-1",
+]);
+/// The finalize machine, which `sweep` and the Maps of the machine itself start.
+const STARTS_FINALIZE: Shown =
     Simulated(&["arn:aws:states:us-east-1:000000000000:stateMachine:bcce-dev-finalize"]);
 const FOLLOWS_PARTS: Shown = Simulated(&[
     "arn:aws:states:us-east-1:000000000000:execution:bcce-dev-finalize:0f5d3f4a",
@@ -293,6 +327,26 @@ pub const GRANTS: &[Grant] = &[
     ("WatchBudgetsRole", "Notify", "sns:Publish", ALERTED),
     ("WatchBudgetsRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
     ("WatchBudgetsRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("CanaryRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("CanaryRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("CanaryRole", "ReadDocuments", "ssm:GetParameters", TARGET_DOCUMENTS),
+    ("CanaryRole", "ReadLargeDocument", "s3:GetObject", LARGE_TARGET_DOCUMENTS),
+    ("CanaryRole", "RenewProfiles", "ssm:PutParameter", DESCRIBED),
+    ("CanaryRole", "StoreLargeProfiles", "s3:PutObject", LARGE_DESCRIBED),
+    ("CanaryRole", "ReadBreakersAndCalls", "dynamodb:BatchGetItem", LEDGER),
+    ("CanaryRole", "ReadReported", "dynamodb:GetItem", LEDGER),
+    ("CanaryRole", "RecordCalls", "dynamodb:UpdateItem", LEDGER),
+    ("CanaryRole", "Notify", "sns:Publish", ALERTED),
+    ("CanaryRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),
+    ("CanaryRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
+    ("CanaryRole", "CallClaude", "bedrock:InvokeModelWithResponseStream", CLAUDE),
+    ("CanaryRole", "ApplyGuardrail", "bedrock:ApplyGuardrail", GUARDRAIL),
+    ("CanaryRole", "ApplyGuardrail", "bedrock:GetGuardrail", GUARDRAIL),
+    ("CanaryRole", "DescribeProfiles", "bedrock:GetInferenceProfile", PROFILE),
+    ("CanaryRole", "DescribeModels", "bedrock:GetFoundationModel", MODEL),
+    ("CanaryRole", "ReadAccount", "bedrock:GetFoundationModelAvailability", ANY),
+    ("CanaryRole", "ReadAccount", "bedrock:GetAccountDataRetention", ANY),
+    ("CanaryRole", "ReadAccount", "servicequotas:ListServiceQuotas", ANY),
     ("OpenBatchRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
     ("OpenBatchRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
     ("OpenBatchRole", "ReadConfiguration", "ssm:GetParameters", CONFIGURATION),
@@ -444,7 +498,7 @@ pub const GRANTS: &[Grant] = &[
     ("WorkflowRole", "DeliverLog", "logs:UpdateLogDelivery", LOG_DELIVERY),
     ("FinalizeRole", "RunSteps", "lambda:InvokeFunction", AsTheRole),
     ("FinalizeRole", "DescribeRunOrBatch", "states:DescribeExecution", DESCRIBES),
-    ("FinalizeRole", "StartParts", "states:StartExecution", STARTS_PARTS),
+    ("FinalizeRole", "StartParts", "states:StartExecution", STARTS_FINALIZE),
     ("FinalizeRole", "FollowParts", "states:DescribeExecution", FOLLOWS_PARTS),
     ("FinalizeRole", "FollowParts", "states:StopExecution", FOLLOWS_PARTS),
     ("FinalizeRole", "ReadParts", "s3:GetObject", PARTS),
@@ -490,6 +544,13 @@ pub const GRANTS: &[Grant] = &[
     ("BatchRole", "DeliverLog", "logs:UpdateLogDelivery", LOG_DELIVERY),
     // The emulator's EventBridge starts state machines without checking permissions.
     ("FinalizeRuleRole", "StartFinalize", "states:StartExecution", AsTheRole),
+    ("SweepRole", "WriteOwnLog", "logs:CreateLogStream", LOG),
+    ("SweepRole", "WriteOwnLog", "logs:PutLogEvents", LOG),
+    ("SweepRole", "ListExecutions", "states:ListExecutions", SWEPT),
+    ("SweepRole", "DescribeEnds", "states:DescribeExecution", ENDED),
+    ("SweepRole", "StartFinalize", "states:StartExecution", STARTS_FINALIZE),
+    ("SweepRole", "ReadRecords", "dynamodb:BatchGetItem", LEDGER),
+    ("SweepRole", "UseKeyThroughServices", "kms:Decrypt", KMS),
     ("ReaderRole", "ReadOwnRuns", "s3:GetObject", AsTheTenant),
     ("ReaderRole", "ListOwnRuns", "s3:ListBucket", LISTING),
     ("ReaderRole", "DecryptOwnRuns", "kms:Decrypt", KMS),

@@ -16,6 +16,7 @@ mod protection;
 mod retries;
 mod rules;
 mod security;
+mod standby;
 mod supply;
 mod targets;
 mod template;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bcce_core::base::limits::MAX_EXECUTION_SECONDS;
+use bcce_core::base::limits::{MAX_BATCH_EXECUTION_SECONDS, MAX_EXECUTION_SECONDS};
 use bcce_core::run::history::{
     PLACE_FIRST_SECONDS, PLACE_LONGEST_SECONDS, PLACE_TRIES, WAVE_CONCURRENCY,
 };
@@ -162,4 +162,11 @@ fn the_workflow_machine_has_the_limits_that_the_history_is_computed_for() {
     assert_eq!(workflow.definition["TimeoutSeconds"], MAX_EXECUTION_SECONDS);
     let wave = &workflow.definition["States"]["RunWave"]["MaxConcurrency"];
     assert_eq!(wave.as_u64(), Some(WAVE_CONCURRENCY as u64));
+}
+
+/// The batch machine has the timeout by which slots and `sweep` reckon the longest execution.
+#[test]
+fn the_batch_machine_has_the_longest_time_of_a_batch() {
+    let batch = machine("batch.asl.json");
+    assert_eq!(batch.definition["TimeoutSeconds"], MAX_BATCH_EXECUTION_SECONDS);
 }

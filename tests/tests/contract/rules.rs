@@ -69,3 +69,13 @@ fn one_rule_starts_a_machine() {
     });
     assert_eq!(starting.map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["FinalizeRule"]);
 }
+
+/// The daily sweep is invoked with its sample event.
+#[test]
+fn the_daily_sweep_has_the_event_of_its_sample() {
+    let input = rule("DailySweepRule")["Targets"][0]["Input"].take();
+    let input: Value = serde_json::from_str(input.as_str().unwrap()).unwrap();
+    let sample: Value = serde_json::from_str(&read("events/sweep/daily.json")).unwrap();
+    assert_eq!(input, sample);
+    assert_eq!(rule("SweepRule")["Targets"][0].get("Input"), None);
+}

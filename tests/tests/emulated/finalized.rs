@@ -1,6 +1,6 @@
 //! Runs whose execution ended before it had closed them, and what the finalize machine does about them.
 
-use bcce_tests::harness::stack::{RunRef, Stack, calls, fresh, output, release};
+use bcce_tests::harness::stack::{RunRef, Stack, calls, fresh, invoke, output, release};
 use serde_json::{Value, json};
 
 const TIMED_OUT: &str = include_str!("../../../events/finalize/run-timed-out.json");
@@ -130,6 +130,54 @@ async fn details_that_the_event_lacks_are_read_from_the_execution() {
     let manifest = stack.object(&run.manifest_key()).await.unwrap();
     let manifest: Value = serde_json::from_slice(&manifest).unwrap();
     assert_eq!(manifest["error"], json!({ "name": "Bcce.Internal", "message": cause }));
+}
+
+/// The finalize machine of a run is stopped, so the run stays RUNNING, as it does if the event of its end is lost. A
+/// sweep leaves the run alone as long as it is being finalized. The next one finalizes it, and a third finds nothing.
+#[tokio::test]
+async fn a_run_that_nobody_finalized_is_swept_once() {
+    let stack = Stack::connect().await;
+    let name = fresh("swept");
+    let notifications = stack.listen(&name).await;
+    let steps = format!(
+        "- {{ id: first, model: haiku, prompt: \"@model *: held({name})\" }}\n- {{ id: second, model: haiku, prompt: x, needs: [first] }}"
+    );
+    stack.put_workflow(&name, &format!("version: 1\nname: {name}\nsteps:\n{steps}\n")).await;
+    stack.send(&json!({ "workflow": name, "id": "1" }).to_string()).await;
+    let run = RunRef::first("default", &name, "1");
+    stack.eventually("the first call", async || calls(&run).pop()).await;
+    stack.sfn.stop_execution().execution_arn(stack.arn(&run)).send().await.unwrap();
+    stack.finalizing(&run.run_id, 1).await;
+    let sweep = || {
+        let swept = invoke("sweep", &json!({ "older_than_s": 0, "only": run.run_id }));
+        assert_eq!(swept["is_complete"], true, "{swept}");
+        ["checked", "finalized", "left"].map(|field| swept[field].as_u64())
+    };
+    assert_eq!(sweep(), [Some(1), Some(0), Some(1)], "it is being finalized");
+
+    stop_finalizing(&stack, &run).await;
+    release(&name);
+    assert_eq!(stack.record(&run).await["status"].as_s().unwrap(), "RUNNING");
+    assert_eq!(sweep(), [Some(1), Some(1), Some(0)]);
+    stack.finalized(&run).await;
+    assert_eq!(stack.record(&run).await["status"].as_s().unwrap(), "CANCELLED");
+    assert_eq!(sweep(), [Some(1), Some(0), Some(0)], "its record is closed");
+    assert_eq!(stack.finalizations(&run.run_id).await.len(), 2);
+    assert_eq!(calls(&run).len(), 1);
+    assert_eq!(notifications_of(&stack, &notifications, &run).await, ["CANCELLED"]);
+}
+
+/// Stops the executions of the finalize machine that finalize a run.
+async fn stop_finalizing(stack: &Stack, run: &RunRef) {
+    let list = stack.sfn.list_executions().state_machine_arn(output("FinalizeArn"));
+    let listed = list.status_filter("RUNNING".into()).send().await.unwrap();
+    for execution in listed.executions() {
+        let arn = execution.execution_arn();
+        let described = stack.sfn.describe_execution().execution_arn(arn).send().await.unwrap();
+        if described.input().unwrap_or_default().contains(&run.run_id) {
+            stack.sfn.stop_execution().execution_arn(arn).send().await.unwrap();
+        }
+    }
 }
 
 /// Returns the status of each notification of a run.

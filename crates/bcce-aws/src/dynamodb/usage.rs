@@ -78,7 +78,8 @@ impl Ledger {
     }
 }
 
-fn changes(id: &str, counted: &ToCount) -> Vec<Change> {
+/// Returns the changes that add calls and runs to the counters. `id` selects the shard.
+pub(super) fn changes(id: &str, counted: &ToCount) -> Vec<Change> {
     let calls = counted.calls.iter().map(|calls| {
         Change::adding_to(calls.key(id), calls_item(calls), calls_counters(&calls.usage))
     });

@@ -41,6 +41,8 @@ pub const INVOKE_SECONDS: u64 = 900;
 pub const MAX_RUN_SECONDS: u64 = 86_400;
 /// The longest time of a run's execution, in seconds: the timeout of the workflow state machine.
 pub const MAX_EXECUTION_SECONDS: u64 = 90_000;
+/// The longest time of a batch's execution, in seconds: the timeout of the batch state machine, 30 days.
+pub const MAX_BATCH_EXECUTION_SECONDS: u64 = 2_592_000;
 /// The longest rendered prompt, in bytes. The longest request fits, together with the answers of earlier steps.
 pub const MAX_PROMPT_BYTES: usize = 4 * 1_048_576;
 /// The largest number of instructions that rendering a prompt template may take. Each 64 bytes of text, or four bytes

@@ -8,9 +8,12 @@ use crate::base::error::{Fault, Problems};
 use crate::config::budgets::Budgets;
 use crate::config::configuration::Configuration;
 use crate::config::documents::{BUDGETS, PROFILES, Pointer, parameter_name};
-use crate::config::profiles::ProfilesDocument;
+use crate::config::models::Models;
+use crate::config::policy::Policy;
+use crate::config::pricing::Prices;
+use crate::config::profiles::{Profiles, ProfilesDocument};
 use crate::document::{Document, from_yaml};
-use crate::ports::{GetObject, GetParameters};
+use crate::ports::{GetObject, GetParameters, Parameter};
 
 /// Reads the configuration of one environment.
 #[derive(Clone, Copy, Debug)]
@@ -113,14 +116,64 @@ pub async fn read_budgets(
     bucket: &str,
     environment: &str,
 ) -> Result<Budgets, Fault> {
-    let name = parameter_name(environment, BUDGETS);
-    let mut found = parameters.parameters(std::slice::from_ref(&name)).await?;
-    let Some(found) = found.remove(&name) else { return Ok(Budgets::default()) };
-    let text = follow_pointer(store, bucket, &found.value).await?;
-    let budgets = text.and_then(|text| from_yaml::<Budgets>(&text).finished());
-    budgets.map_err(|problems| {
-        Fault::internal(format!("the SSM parameter {name} is invalid: {problems}"))
-    })
+    let reader = Reader { store, parameters, bucket, environment };
+    let mut found = reader.found(&[BUDGETS]).await?;
+    Ok(reader.optional(&mut found, BUDGETS).await?.unwrap_or_default())
+}
+
+/// The documents that determine which targets may be called, and at which price.
+#[derive(Clone, Debug)]
+pub struct TargetDocuments {
+    pub models: Models,
+    pub policy: Policy,
+    pub prices: Prices,
+    pub profiles: Profiles,
+}
+
+type Found = BTreeMap<String, Parameter>;
+
+impl<S: GetObject, P: GetParameters> Reader<'_, S, P> {
+    /// Reads the documents about targets.
+    ///
+    /// # Errors
+    /// Returns `Bcce.Internal` if a port failed, or a document is missing or invalid.
+    pub async fn targets(&self) -> Result<TargetDocuments, Fault> {
+        let mut found = self.found(&["models", "policy", "prices", PROFILES]).await?;
+        let profiles = self.optional::<ProfilesDocument>(&mut found, PROFILES).await?;
+        Ok(TargetDocuments {
+            models: self.needed(&mut found, "models").await?,
+            policy: self.needed(&mut found, "policy").await?,
+            prices: self.needed(&mut found, "prices").await?,
+            profiles: profiles.unwrap_or_default().profiles,
+        })
+    }
+
+    async fn found(&self, names: &[&str]) -> Result<Found, Fault> {
+        let names: Vec<String> =
+            names.iter().map(|name| parameter_name(self.environment, name)).collect();
+        self.parameters.parameters(&names).await
+    }
+
+    async fn needed<T: Document>(&self, found: &mut Found, name: &str) -> Result<T, Fault> {
+        let document = self.optional(found, name).await?;
+        let parameter = parameter_name(self.environment, name);
+        document.ok_or_else(|| Fault::internal(format!("the SSM parameter {parameter} is missing")))
+    }
+
+    async fn optional<T: Document>(
+        &self,
+        found: &mut Found,
+        name: &str,
+    ) -> Result<Option<T>, Fault> {
+        let parameter = parameter_name(self.environment, name);
+        let Some(value) = found.remove(&parameter) else { return Ok(None) };
+        let text = follow_pointer(self.store, self.bucket, &value.value).await?;
+        let document = text.and_then(|text| from_yaml::<T>(&text).finished());
+        let invalid = |problems| {
+            Fault::internal(format!("the SSM parameter {parameter} is invalid: {problems}"))
+        };
+        document.map(Some).map_err(invalid)
+    }
 }
 
 type Bodies<'a> = BTreeMap<&'a str, Result<String, Problems>>;

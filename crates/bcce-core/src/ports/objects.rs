@@ -124,3 +124,8 @@ pub struct Page {
     /// The position of the next page, or `None` on the last one.
     pub next: Option<String>,
 }
+
+pub trait PutDocument {
+    /// Writes a document of the configuration. Replaces an existing object.
+    async fn put_document(&self, key: &str, body: &[u8]) -> Result<(), Fault>;
+}

@@ -21,3 +21,8 @@ pub trait ListParameters {
     /// Reads the parameters below `path`, by name.
     async fn below(&self, path: &str) -> Result<BTreeMap<String, String>, Fault>;
 }
+
+pub trait PutParameter {
+    /// Writes the value of a parameter, which SSM must accept (see [`crate::config::documents`]).
+    async fn put_parameter(&self, name: &str, value: &str) -> Result<(), Fault>;
+}

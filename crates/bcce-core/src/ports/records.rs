@@ -1,5 +1,7 @@
 //! Records of runs and batches in the ledger.
 
+use std::collections::BTreeSet;
+
 use time::OffsetDateTime;
 
 use crate::base::error::Fault;
@@ -11,6 +13,7 @@ use crate::ledger::ClosedRun;
 use crate::ledger::OpenedBatch;
 use crate::ledger::OpenedRun;
 use crate::ledger::RunRecord;
+use crate::ledger::attempts::AttemptKey;
 use crate::run::call_log::LoggedCall;
 use crate::run::call_log::LoggedStep;
 use crate::run::ids::ItemOf;
@@ -105,4 +108,9 @@ pub trait LogCall {
 pub trait ReadCallLog {
     /// Returns the calls that this run attempt has started.
     async fn logged_calls(&self, run: &RunRef) -> Result<Vec<LoggedStep>, Fault>;
+}
+
+pub trait ReadClosed {
+    /// Returns which of these attempts have a closed record. The others have an open record or none.
+    async fn closed(&self, attempts: &[AttemptKey]) -> Result<BTreeSet<AttemptKey>, Fault>;
 }

@@ -61,10 +61,12 @@ pub trait ClaimCanaryCall {
 }
 
 pub trait RecordCanaryCall {
-    /// Records the result of a canary call, and adds its usage to the counters in the same transaction. Safe to repeat.
+    /// Replaces the `claim` of a canary call by its result, and adds its usage to the counters in the same transaction.
+    /// Safe to repeat.
     async fn record_canary_call(
         &self,
         key: &str,
+        claim: &LastCall,
         call: &LastCall,
         counted: &CountedCalls,
     ) -> Result<(), Fault>;

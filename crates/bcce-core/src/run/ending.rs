@@ -37,6 +37,18 @@ pub enum ExecutionStatus {
     TimedOut,
 }
 
+impl ExecutionStatus {
+    pub const ALL: [Self; 3] = [Self::Aborted, Self::Failed, Self::TimedOut];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Aborted => "ABORTED",
+            Self::Failed => "FAILED",
+            Self::TimedOut => "TIMED_OUT",
+        }
+    }
+}
+
 /// The time that is added to a function's longest run time: a call may start a moment after the execution ended.
 const GRACE: Duration = Duration::from_secs(30);
 /// The shortest and longest wait between two checks, in seconds. The wait is a quarter of the time since the end,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use crate::base::limits::MAX_EXECUTION_SECONDS;
+use crate::base::limits::{MAX_BATCH_EXECUTION_SECONDS, MAX_EXECUTION_SECONDS};
 
 /// The kind of work that a slot is for. Runs and batches have separate slots, so runs do not wait for batches, which
 /// can last for days.
@@ -29,7 +29,7 @@ impl Lane {
     fn longest(self) -> Duration {
         match self {
             Self::Runs => Duration::from_secs(MAX_EXECUTION_SECONDS),
-            Self::Batches => Duration::from_secs(30 * 86_400),
+            Self::Batches => Duration::from_secs(MAX_BATCH_EXECUTION_SECONDS),
         }
     }
 }

@@ -3,7 +3,7 @@
 use bcce_core::batch::BatchRef;
 use bcce_core::ledger::usage::usage_pk;
 use bcce_core::ledger::{
-    batch_pk, budget_pk, budget_shard_pk, cache_pk, calls_pk, counted_pk, counters_pk, packed_pk,
+    FINDINGS_KEY, batch_pk, budget_pk, budget_shard_pk, cache_pk, calls_pk, canary_pk, counted_pk, counters_pk, packed_pk,
     part_calls_pk, progress_pk, response_pk, run_piece_key, run_pk, slots_pk, target_pk,
 };
 use bcce_core::run::ids::{ItemOf, RunRef};
@@ -122,6 +122,8 @@ fn of_batch(kind: &str, batch: &BatchRef) -> Option<Vec<String>> {
 fn of_none(kind: &str, workflow: &str) -> Option<Vec<String>> {
     Some(vec![match kind {
         "config: workflow" => format!("config/workflows/{workflow}/0a.yaml"),
+        "config: of targets" => "config/models/0a.yaml".to_owned(),
+        "config: profiles" => "config/profiles/0a.yaml".to_owned(),
         "config: budgets" => "config/budgets/0a.yaml".to_owned(),
         "config: webhook" => "config/webhooks/github/0a.yaml".to_owned(),
         "inbox" => format!("batches/inbox/{workflow}/a.jsonl"),
@@ -163,6 +165,8 @@ pub fn of_ledger(kind: &str) -> (String, &'static [&'static str]) {
         ),
         "place of a packed run" => (packed_pk("explain-1"), &["pk", "sk", "part", "n"]),
         "usage" => (usage_pk(day.date(), "explain-1"), &["pk", "sk", "calls", "tenant"]),
+        "canary call" => (canary_pk("us-east-1#m"), &["pk", "sk", "canary_call", "called_at"]),
+        "reported findings" => (FINDINGS_KEY.0.to_owned(), &["pk", "sk", "reported", "revision"]),
         "target" => (target_pk("us-east-1#m"), &["pk", "sk", "breaker"]),
         "cache" => (cache_pk("0a"), &["pk", "sk", "until"]),
         "entry of the response cache" => {

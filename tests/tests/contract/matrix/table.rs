@@ -101,6 +101,8 @@ pub const OBJECTS: &[Row] = &[
     ("batch: signature", &["CloseBatch"], &["CloseBatch"]),
     ("config: workflow", &[], &["OpenBatch", "Prepare"]),
     ("config: budgets", &[], &["OpenBatch", "Prepare", "WatchBudgets"]),
+    ("config: of targets", &[], &["Canary"]),
+    ("config: profiles", &["Canary"], &["Canary"]),
     ("config: webhook", &[], &["OpenBatch", "Prepare", "Webhook"]),
     ("inbox", &[], &["OpenBatch", "OpenItem", "RenderPart", "RunPart"]),
     ("uploads", &[], &["OpenBatch", "OpenItem", "RenderPart", "RunPart"]),
@@ -141,7 +143,7 @@ pub const ITEMS: &[Item] = &[
         kind: "run record",
         put: &["Prepare"],
         update: &["EmitMetrics"],
-        read: &["CollectPart", "RunPart"],
+        read: &["CollectPart", "RunPart", "Sweep"],
         ..NOBODY
     },
     Item {
@@ -189,7 +191,13 @@ pub const ITEMS: &[Item] = &[
         read: &["Invoke", "RenderPart", "RunPart", "WatchBudgets"],
         ..NOBODY
     },
-    Item { kind: "batch record", put: &["OpenBatch"], update: &["CloseBatch"], ..NOBODY },
+    Item {
+        kind: "batch record",
+        put: &["OpenBatch"],
+        update: &["CloseBatch"],
+        read: &["Sweep"],
+        ..NOBODY
+    },
     Item {
         kind: "progress",
         update: &["CollectPart", "EmitMetrics"],
@@ -226,12 +234,14 @@ pub const ITEMS: &[Item] = &[
         read: &["Prepare"],
         ..NOBODY
     },
-    Item { kind: "usage", update: &["CollectPart", "EmitMetrics"], ..NOBODY },
+    Item { kind: "usage", update: &["Canary", "CollectPart", "EmitMetrics"], ..NOBODY },
+    Item { kind: "canary call", update: &["Canary"], read: &["Canary"], ..NOBODY },
+    Item { kind: "reported findings", update: &["Canary"], read: &["Canary"], ..NOBODY },
     Item {
         kind: "target",
         put: &["FailoverRouter", "Invoke", "RunPart"],
         update: &["Invoke", "RunPart"],
-        read: &["FailoverRouter", "Invoke", "RunPart"],
+        read: &["Canary", "FailoverRouter", "Invoke", "RunPart"],
         ..NOBODY
     },
     Item {

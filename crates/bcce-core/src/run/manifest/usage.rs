@@ -99,6 +99,20 @@ impl StepUsage {
         Self { day, step, tier, long_prompt: false, line: line.clone(), detail: Detail::default() }
     }
 
+    /// Returns the usage of one call that no run made. `row` is its price, and `profile_model` the model behind an ARN.
+    pub fn of_call(
+        step: &str,
+        attempt: &Attempt,
+        row: Option<&PriceRow>,
+        profile_model: Option<&str>,
+    ) -> Self {
+        let is_long = row.zip(attempt.usage).is_some_and(|(row, used)| row.is_long(&used));
+        let call = Paid { step, attempt, is_cut: false, is_lost: false, is_long };
+        let mut usage = step_usage(None, call.key(), std::slice::from_ref(&call));
+        usage.line.profile_model = profile_model.map(str::to_owned);
+        usage
+    }
+
     /// Returns what the calls have in common.
     pub fn key(&self) -> Key<'_> {
         let UsageLine { region, model_id, .. } = &self.line;
