@@ -8,7 +8,6 @@ use aws_sdk_bedrock::types::{
     ModelInvocationJobS3InputDataConfig, ModelInvocationJobS3OutputDataConfig, ModelInvocationType,
     S3InputFormat, Tag,
 };
-use aws_smithy_types::DateTime;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_types::error::operation::BuildError;
 use aws_types::SdkConfig;
@@ -16,7 +15,6 @@ use bcce_core::base::error::Fault;
 use bcce_core::base::limits::{MAX_MESSAGE_CHARS, cut};
 use bcce_core::batch::bulk::{Job, JobStart, JobStatus, NewJob, Records};
 use bcce_core::ports::{FindJob, ReadJob, StartJob, StopJob};
-use time::OffsetDateTime;
 
 use crate::control::{client, moment};
 use crate::fault::internal;
@@ -183,6 +181,7 @@ mod tests {
     use aws_sdk_bedrock::operation::stop_model_invocation_job::StopModelInvocationJobError;
     use aws_sdk_bedrock::types::{ModelInvocationJobStatus, ModelInvocationJobSummary};
     use aws_smithy_mocks::{Rule, mock, mock_client};
+    use aws_smithy_types::DateTime;
     use aws_smithy_types::error::ErrorMetadata;
     use time::macros::datetime;
 
