@@ -5,6 +5,7 @@ pub mod budgets;
 pub mod cancel;
 pub mod diff;
 pub mod dlq;
+pub mod doctor;
 pub mod explain;
 pub mod finalize;
 pub mod follow;
