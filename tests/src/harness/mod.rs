@@ -5,6 +5,7 @@
 //! - [`budgets`]: the budgets of the tests
 //! - [`waits`]: waits for events on the stack
 //! - [`proxy`]: the fault proxy between the functions and the services
+//! - [`plants`]: faults planted in the scripted model
 //! - [`cli`]: the `bcce` command
 //! - [`kills`]: kills functions while they work
 //! - [`seed`]: the source of the random choices of a test
@@ -16,6 +17,8 @@ pub mod cli;
 pub mod grants;
 #[cfg(feature = "emulated")]
 pub mod kills;
+#[cfg(feature = "emulated")]
+pub mod plants;
 #[cfg(feature = "emulated")]
 pub mod proxy;
 #[cfg(feature = "emulated")]

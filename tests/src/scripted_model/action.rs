@@ -17,7 +17,7 @@ pub struct Action {
 #[derive(Clone, Copy, Debug)]
 pub enum Does {
     /// Answers with an error of this HTTP status, error code and message. In the message, `{model}` stands for the
-    /// model id and `{argument}` for the argument of the action.
+    /// model id, `{base}` for it without the prefix of a profile, and `{argument}` for the argument of the action.
     Refuse(u16, &'static str, &'static str),
     /// Closes the connection without an answer.
     Reset,
@@ -113,6 +113,8 @@ const ACTIONS: &[(&str, Takes, Does)] = &[
     ("legacy", Nothing, Refuse(404, "ResourceNotFoundException", "Access denied. This Model is marked by provider as Legacy and you have not been actively using the model in the last 15 days. Please upgrade to an active model on Amazon Bedrock.")),
     ("retired", Nothing, Refuse(404, "ResourceNotFoundException", "This model version has reached the end of its life. Please refer to the AWS documentation for more details.")),
     ("explicit-deny", Nothing, Refuse(403, "AccessDeniedException", "User: arn:aws:sts::000000000000:assumed-role/invoke/x is not authorized to perform: bedrock:InvokeModelWithResponseStream on resource: arn:aws:bedrock:us-east-2::foundation-model/anthropic.claude with an explicit deny in a service control policy")),
+    // The argument is the destination region of the profile that a policy of the organization denies.
+    ("denied-in", MaybeText, Refuse(403, "AccessDeniedException", "User: arn:aws:sts::000000000000:assumed-role/invoke/x is not authorized to perform: bedrock:InvokeModelWithResponseStream on resource: arn:aws:bedrock:{argument}::foundation-model/{base} with an explicit deny in a service control policy")),
     ("no-subscription", Nothing, Refuse(403, "AccessDeniedException", "Model access is denied due to IAM user or service role is not authorized to perform the required AWS Marketplace actions (aws-marketplace:ViewSubscriptions, aws-marketplace:Subscribe) to enable access to this model. Refer to the Amazon Bedrock documentation for further details. Your AWS Marketplace subscription for this model cannot be completed at this time.")),
     ("denied", Nothing, Refuse(403, "AccessDeniedException", "You don't have access to the model with the specified model ID.")),
     ("agreement-pending", Nothing, Refuse(403, "MPAgreementBeingCreated", "Your account is not authorized to access this model. Your AWS Marketplace subscription for this model is still being processed.")),

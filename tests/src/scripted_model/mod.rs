@@ -4,8 +4,10 @@
 //! `@model us-east-1: throttle(2), answer`. Any number of tests can therefore share one server without shared state.
 //! The modules, in the order in which they handle a call:
 //!
-//! - [`server`]: connections and routes: the operations, `/__health`, `/__calls`, `/__count`, `/__release` and
-//!   `/__jobs`
+//! - [`server`]: connections and routes: the operations, `/__health`, `/__calls`, `/__count`, `/__release`, `/__jobs`
+//!   and `/__plant`
+//! - [`control`]: the routes of Bedrock's control plane and of Service Quotas
+//! - [`plants`]: faults that tests plant in models, guardrails, regions and calls
 //! - [`path`]: paths of the form `/<region>/model/<model id>/converse[-stream]`
 //! - [`prompt`]: the relevant parts of a Converse request
 //! - [`prompt_cache`]: the prompt cache of each region
@@ -21,16 +23,20 @@
 //! - [`message`] and [`stream`]: a completion as the JSON of Converse and as the events of ConverseStream
 //! - [`frame`]: an event in its binary encoding
 //! - [`jobs`]: batch inference, which handles each record as a call
-//! - [`profiles`]: inference profiles, of Bedrock's control plane
+//! - [`profiles`], [`foundation_models`], [`account`] and [`quotas`]: inference profiles, models and the access to them,
+//!   guardrails and data retention, and the applied quotas
 //! - [`outcome`]: the `@bulk` lines, which set the outcome of a record in a bulk job
 //! - [`reply`]: a reply as an HTTP response, including broken ones
 
+mod account;
 mod action;
 mod answer;
 mod caller;
 mod calls;
 mod completion;
+mod control;
 mod demands;
+mod foundation_models;
 mod frame;
 mod hold;
 mod jobs;
@@ -38,9 +44,11 @@ mod message;
 mod model;
 mod outcome;
 mod path;
+mod plants;
 mod profiles;
 mod prompt;
 mod prompt_cache;
+mod quotas;
 mod reply;
 mod script;
 mod server;

@@ -10,6 +10,7 @@ use super::calls::{Call, CallLog};
 use super::completion::{Completion, Ending, Manner};
 use super::hold::Holds;
 use super::path::Operation;
+use super::plants::{Plants, base};
 use super::prompt::{Caller, Prompt};
 use super::prompt_cache::PromptCache;
 use super::reply::{Refusal, Reply};
@@ -22,6 +23,7 @@ pub struct Model {
     log: Mutex<CallLog>,
     cache: Mutex<PromptCache>,
     pub holds: Arc<Holds>,
+    pub plants: Arc<Plants>,
     /// Returns the current time, in milliseconds since 1970.
     clock: fn() -> u64,
 }
@@ -32,7 +34,13 @@ impl Default for Model {
             let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
             since_1970.map_or(0, |since| since.as_millis() as u64)
         };
-        Self { log: Mutex::default(), cache: Mutex::default(), holds: Arc::default(), clock }
+        Self {
+            log: Mutex::default(),
+            cache: Mutex::default(),
+            holds: Arc::default(),
+            plants: Arc::default(),
+            clock,
+        }
     }
 }
 
@@ -68,7 +76,8 @@ impl Model {
         let so_far = log.so_far(&caller, &operation.region);
         let scripted =
             |script: &Script| script.action(&operation.region, caller.step.as_deref(), so_far);
-        let action = script.map_or_else(Action::answer, scripted);
+        let planted = self.plants.action(&operation.region, &operation.model_id);
+        let action = planted.unwrap_or_else(|| script.map_or_else(Action::answer, scripted));
         let written = script.map_or("refused", |_| &action.written).to_owned();
         log.record(Call::new(caller, operation.clone(), written, (self.clock)(), body));
         action
@@ -88,6 +97,7 @@ impl Model {
                 let retry_after_s = action.argument.seconds();
                 let argument = action.argument.text().unwrap_or_default().replace("\\n", "\n");
                 let message = message.replace("{model}", &operation.model_id);
+                let message = message.replace("{base}", base(&operation.model_id));
                 let message = message.replace("{argument}", &argument);
                 Ok(Reply::Refused(Refusal { status, code, message, retry_after_s }))
             }
@@ -133,6 +143,7 @@ fn answer(operation: &Operation, completion: Completion, written: &str) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scripted_model::plants;
     use crate::scripted_model::prompt::tests::body;
 
     fn operation(region: &str, stream: bool) -> Operation {
@@ -203,5 +214,28 @@ mod tests {
         assert_eq!(content[1]["text"], "yes");
         assert_eq!(json["stopReason"], "end_turn");
         assert_eq!(json["usage"]["inputTokens"], 10);
+    }
+
+    #[test]
+    fn a_planted_action_is_that_of_each_call_of_its_model() {
+        let model = Model::default();
+        let plant = |region: &str, action: &str| {
+            let fault = serde_json::json!({ "call": action });
+            let plant =
+                serde_json::json!({ "region": region, "model": "anthropic.x", "fault": fault });
+            plants::tests::send(&model.plants, &plant).unwrap()
+        };
+        plant("us-east-1", "legacy");
+        for prompt in ["hello", "@model *: throttle"] {
+            let refusal = refused(ask(&model, "us-east-1", prompt));
+            assert_eq!(refusal.status, 404);
+            assert!(refusal.message.contains("you have not been actively using the model"));
+        }
+        assert!(matches!(ask(&model, "us-west-2", "hello"), Reply::Json(_)));
+        assert_eq!(model.calls(Some("run-1"))[0]["action"], "legacy");
+        plant("us-west-2", "denied-in(us-east-2)");
+        let refusal = refused(ask(&model, "us-west-2", "hello"));
+        let denied = "arn:aws:bedrock:us-east-2::foundation-model/anthropic.x with an explicit deny in a service control policy";
+        assert!(refusal.message.ends_with(denied), "{}", refusal.message);
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use serde_json::{Value, json};
 
 use super::path::percent_decode;
+use super::plants::{Fault, Plants, Subject, base};
 use super::reply::Refusal;
 
 /// The account of the emulator.
@@ -50,12 +51,18 @@ impl Created {
 impl Profiles {
     /// Answers `POST /<region>/inference-profiles` and `GET /<region>/inference-profiles/<id, percent-encoded>`. Returns
     /// `None` for any other request.
-    pub fn answer(&self, method: &str, path: &str, body: &[u8]) -> Option<Result<Value, Refusal>> {
+    pub fn answer(
+        &self,
+        plants: &Plants,
+        method: &str,
+        path: &str,
+        body: &[u8],
+    ) -> Option<Result<Value, Refusal>> {
         let parts: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
         match (method, &parts[..]) {
             ("POST", [region, "inference-profiles"]) => Some(self.create(region, body)),
             ("GET", [region, "inference-profiles", id]) => {
-                Some(self.describe(region, &percent_decode(id)))
+                Some(self.describe(plants, region, &percent_decode(id)))
             }
             _ => None,
         }
@@ -81,7 +88,7 @@ impl Profiles {
         Ok(json!({ "inferenceProfileArn": arn, "status": "ACTIVE" }))
     }
 
-    fn describe(&self, region: &str, id: &str) -> Result<Value, Refusal> {
+    fn describe(&self, plants: &Plants, region: &str, id: &str) -> Result<Value, Refusal> {
         let created = self.created.lock().unwrap();
         let found = created
             .iter()
@@ -98,6 +105,7 @@ impl Profiles {
                 (arn, id.to_owned(), id.to_owned(), "SYSTEM_DEFINED", models)
             }
         };
+        let models = planted(plants, region, models).ok_or_else(|| not_found(&id))?;
         let models: Value = models.iter().map(|arn| json!({ "modelArn": arn })).collect();
         Ok(json!({
             "inferenceProfileArn": arn, "inferenceProfileId": id, "inferenceProfileName": name,
@@ -137,13 +145,33 @@ fn system_models(region: &str, id: &str) -> Option<Vec<String>> {
     is_source.then(|| answering.iter().map(|region| arn(region)).collect())
 }
 
+/// Returns the models of a profile in the regions that a test planted. Returns `None` if a test planted that the region
+/// does not have the profile.
+fn planted(plants: &Plants, region: &str, models: Vec<String>) -> Option<Vec<String>> {
+    let model = models.first().map_or("", |arn| base(arn)).to_owned();
+    let arn = |region: &String| format!("arn:aws:bedrock:{region}::foundation-model/{model}");
+    let faults = plants.faults(region, Subject::Model(&model));
+    if faults.contains(&Fault::NoProfile) {
+        return None;
+    }
+    let reached = faults.iter().find_map(|fault| match fault {
+        Fault::Reach(regions) => Some(regions.iter().map(arn).collect()),
+        _ => None,
+    });
+    Some(reached.unwrap_or(models))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scripted_model::plants::tests::{MODEL, plant};
 
     fn get(profiles: &Profiles, region: &str, id: &str) -> Result<Value, u16> {
         let path = format!("/{region}/inference-profiles/{id}");
-        profiles.answer("GET", &path, b"").unwrap().map_err(|refused| refused.status)
+        profiles
+            .answer(&Plants::default(), "GET", &path, b"")
+            .unwrap()
+            .map_err(|refused| refused.status)
     }
 
     fn arns(described: &Value) -> Vec<&str> {
@@ -165,19 +193,36 @@ mod tests {
 
     #[test]
     fn an_application_inference_profile_exists_after_it_was_created() {
-        let profiles = Profiles::default();
+        let (profiles, none) = (Profiles::default(), Plants::default());
         let source = "arn:aws:bedrock:us-east-1:000000000000:inference-profile/us.anthropic.c";
         let order = json!({ "inferenceProfileName": "a", "modelSource": { "copyFrom": source } });
         let body = order.to_string();
-        let created = profiles.answer("POST", "/us-east-1/inference-profiles", body.as_bytes());
+        let created =
+            profiles.answer(&none, "POST", "/us-east-1/inference-profiles", body.as_bytes());
         let created = created.unwrap().unwrap();
         let arn = created["inferenceProfileArn"].as_str().unwrap();
         let encoded = arn.replace(':', "%3A").replace('/', "%2F");
         let described = get(&profiles, "us-east-1", &encoded).unwrap();
         assert_eq!((described["type"].as_str(), arns(&described).len()), (Some("APPLICATION"), 3));
         assert_eq!(get(&profiles, "us-west-2", &encoded), Err(404));
-        let refused = profiles.answer("POST", "/us-east-1/inference-profiles", b"{}").unwrap();
+        let refused =
+            profiles.answer(&none, "POST", "/us-east-1/inference-profiles", b"{}").unwrap();
         assert_eq!(refused.unwrap_err().status, 400);
-        assert!(profiles.answer("GET", "/us-east-1/model-invocation-jobs", b"").is_none());
+        assert!(profiles.answer(&none, "GET", "/us-east-1/model-invocation-jobs", b"").is_none());
+    }
+
+    #[test]
+    fn a_planted_reach_replaces_the_regions_of_a_profile() {
+        let (profiles, plants) = (Profiles::default(), Plants::default());
+        let get = |region: &str| {
+            let path = format!("/{region}/inference-profiles/us.{MODEL}");
+            profiles.answer(&plants, "GET", &path, b"").unwrap().map_err(|refused| refused.status)
+        };
+        plant(&plants, json!({ "reach": ["us-east-1", "ca-central-1"] }));
+        let arn = |region: &str| format!("arn:aws:bedrock:{region}::foundation-model/{MODEL}");
+        assert_eq!(arns(&get("us-east-1").unwrap()), ["us-east-1", "ca-central-1"].map(arn));
+        assert_eq!(arns(&get("us-west-2").unwrap()).len(), 3);
+        plant(&plants, json!("no-profile"));
+        assert_eq!(get("us-east-1"), Err(404));
     }
 }

@@ -58,7 +58,8 @@ impl Refusal {
     pub fn no_such_path(path: &str) -> Self {
         let message = format!(
             "unknown path {path}: expected /<region>/model/<model id>/converse[-stream], \
-             /<region>/model-invocation-job, /<region>/inference-profiles, /__health, /__calls, /__count, /__release or /__jobs"
+             /<region>/model-invocation-job, /<region>/inference-profiles, /<region>/foundation-models, /<region>/foundation-model-availability, \
+             /<region>/guardrails, /<region>/data-retention, /__health, /__calls, /__count, /__release, /__plant or /__jobs"
         );
         let (status, code) = (404, "UnknownOperationException");
         Self { status, code, message, retry_after_s: None }

@@ -12,10 +12,11 @@ use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 
+use super::control::{Asked, ControlPlane};
 use super::jobs::Jobs;
 use super::model::Model;
-use super::path::{JobOperation, Operation, percent_decode};
-use super::profiles::Profiles;
+use super::path::{Operation, percent_decode};
+use super::quotas;
 use super::reply::{Body, Broken, Refusal, Reply, whole};
 
 /// The largest body, in bytes. It exceeds Bedrock's limit, so that a limit that a test reaches is the product's.
@@ -23,7 +24,7 @@ const MAX_BODY_BYTES: usize = 32 << 20;
 
 /// Serves connections and never returns. A failed connection affects only its client.
 pub async fn serve(listener: TcpListener, model: Arc<Model>, jobs: Arc<Jobs>) {
-    let control = Arc::new(ControlPlane { jobs, profiles: Profiles::default() });
+    let control = Arc::new(ControlPlane::new(jobs, model.plants.clone()));
     loop {
         match listener.accept().await {
             Ok((connection, peer)) => {
@@ -33,12 +34,6 @@ pub async fn serve(listener: TcpListener, model: Arc<Model>, jobs: Arc<Jobs>) {
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
-}
-
-/// Bedrock's control plane, as far as it is played.
-struct ControlPlane {
-    jobs: Arc<Jobs>,
-    profiles: Profiles,
 }
 
 async fn attend(
@@ -69,33 +64,21 @@ async fn receive(
         return refused.into_response(None, model.holds.clone()).await;
     };
     let (path, query) = (parts.uri.path(), parts.uri.query());
-    let whole = parts.uri.path_and_query().map_or(path, |whole| whole.as_str());
-    if let Some(answer) = control.answer(parts.method.as_str(), whole, &body).await {
-        return answer;
+    let target = parts.headers.get(quotas::TARGET.0).and_then(|target| target.to_str().ok());
+    let asked = Asked {
+        method: parts.method.as_str(),
+        path: parts.uri.path_and_query().map_or(path, |whole| whole.as_str()),
+        target,
+        body: &body,
+    };
+    match control.answer(&asked).await {
+        Some(Ok(value)) => return Ok(whole("application/json", value.to_string())),
+        Some(Err(refusal)) => {
+            return Reply::Refused(refusal).into_response(None, Arc::default()).await;
+        }
+        None => {}
     }
     respond(&model, Some(peer), &parts.method, path, query, &body).await
-}
-
-impl ControlPlane {
-    /// Answers a request to the control plane. Returns `None` for any other request.
-    async fn answer(
-        &self,
-        method: &str,
-        path: &str,
-        body: &[u8],
-    ) -> Option<Result<Response<Body>, Broken>> {
-        let answer = if (method, path) == ("GET", "/__jobs") {
-            Ok(self.jobs.to_json())
-        } else if let Some(answer) = self.profiles.answer(method, path, body) {
-            answer
-        } else {
-            self.jobs.answer(&JobOperation::parse(method, path)?, body).await
-        };
-        Some(match answer {
-            Ok(value) => Ok(whole("application/json", value.to_string())),
-            Err(refusal) => Reply::Refused(refusal).into_response(None, Arc::default()).await,
-        })
-    }
 }
 
 async fn respond(

@@ -69,6 +69,8 @@ fn words(name: &str) -> BTreeSet<String> {
         let is_version = word.strip_prefix('v').is_some_and(|rest| rest.parse::<u8>().is_ok());
         !["anthropic", "claude"].contains(&word.as_str()) && !is_version
     };
+    // Such as `(doubled for cross-region calls)`.
+    let name = name.split('(').next().unwrap_or(name);
     name.split_whitespace().map(str::to_lowercase).filter(of_model).collect()
 }
 
@@ -124,7 +126,14 @@ mod tests {
                 "Cross-region model inference requests per minute for Anthropic Claude Haiku 4.5 V1",
                 5.0,
             ),
-            quota("Model invocation max tokens per day for Anthropic Claude Haiku 4.5 V1", 6.0),
+            quota(
+                "Model invocation max tokens per day for Anthropic Claude Haiku 4.5 V1 1M Context Length (doubled for cross-region calls)",
+                7.0,
+            ),
+            quota(
+                "Model invocation max tokens per day for Anthropic Claude Haiku 4.5 V1 (doubled for cross-region calls)",
+                6.0,
+            ),
         ];
         let of = |id: &str| {
             let CallQuotas { requests_per_minute, tokens_per_minute, tokens_per_day } =
