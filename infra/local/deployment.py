@@ -52,6 +52,8 @@ def deploy(session, aws, bedrock_endpoint_url):
             "Environment": ENVIRONMENT,
             "Architecture": ARCHITECTURE,
             "BedrockEndpointUrl": bedrock_endpoint_url,
+            # Nobody listens. `bcce doctor` reports alarms that have no target.
+            "AlarmTopicArn": f"arn:aws:sns:{REGION}:000000000000:{STACK}-alarms",
             # A further bucket that batches may read. A test that needs the bucket creates it.
             "BatchSources": f"arn:aws:s3:::{CORPUS},arn:aws:s3:::{CORPUS}/*",
             # In every client, the endpoints that are given here take precedence over FIPS endpoints.

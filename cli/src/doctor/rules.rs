@@ -113,7 +113,7 @@ mod tests {
         let mut rules = all();
         rules[0].0.is_enabled = false;
         rules[1].1 = Ok(3.0);
-        rules.remove(4);
+        let _sweep = rules.remove(4);
         let found = findings(rules);
         let names: Vec<_> = found.iter().map(|check| (check.name, &*check.subject)).collect();
         let expected = [
