@@ -86,7 +86,17 @@ def deploy(session, aws, bedrock_endpoint_url):
         note.append(f"stack {STACK}")
         stack = client("cloudformation", aws).describe_stacks(StackName=STACK)["Stacks"][0]
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        encrypt(outputs, aws)
         return outputs | {"WebhookUrl": here(outputs["WebhookUrl"], aws)}
+
+
+def encrypt(outputs, aws):
+    """Sets the default encryption of the bucket, which the emulator does not read from the template."""
+    default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": outputs["ArtifactKeyArn"]}
+    rules = {"Rules": [{"ApplyServerSideEncryptionByDefault": default, "BucketKeyEnabled": False}]}
+    client("s3", aws).put_bucket_encryption(
+        Bucket=outputs["ArtifactBucket"], ServerSideEncryptionConfiguration=rules
+    )
 
 
 def here(function_url, aws):

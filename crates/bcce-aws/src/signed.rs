@@ -73,19 +73,19 @@ impl Services {
         self.call(action, &headers, form.finish()).await
     }
 
-    /// Calls an operation of a service that takes and returns JSON. `target` is its prefix of operations.
+    /// Calls an operation of CloudWatch or EventBridge, which take and return JSON.
     ///
     /// # Errors
     /// As [`Self::form`].
-    pub(crate) async fn json(
-        &self,
-        action: Action,
-        target: &str,
-        body: &Value,
-    ) -> Result<Value, Fault> {
+    pub(crate) async fn json(&self, action: Action, body: &Value) -> Result<Value, Fault> {
+        // The version of JSON and the prefix of operations are part of each service's protocol.
+        let (version, prefix) = match action.host {
+            "monitoring" => ("1.0", "GraniteServiceVersion20100801"),
+            _ => ("1.1", "AWSEvents"),
+        };
         let headers = [
-            ("content-type", "application/x-amz-json-1.1".to_owned()),
-            ("x-amz-target", format!("{target}.{}", action.name)),
+            ("content-type", format!("application/x-amz-json-{version}")),
+            ("x-amz-target", format!("{prefix}.{}", action.name)),
         ];
         let answer = self.call(action, &headers, body.to_string()).await?.body;
         // Some operations answer with an empty body.

@@ -2,10 +2,9 @@
 
 use bcce_core::base::error::Fault;
 use serde_json::{Value, json};
-use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
-use crate::signed::{Action, Services, child, each, texts};
+use crate::signed::{Action, Services};
 
 /// An alarm.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,19 +50,8 @@ impl Services {
     /// # Errors
     /// `Bcce.Internal`: CloudWatch cannot be reached, or refuses the call.
     pub async fn alarms(&self, prefix: &str) -> Result<Vec<Alarm>, Fault> {
-        let (mut found, mut token) = (Vec::new(), None::<String>);
-        for _ in 0..PAGES {
-            let mut fields = vec![("AlarmNamePrefix".to_owned(), prefix.to_owned())];
-            fields.extend(token.take().map(|token| ("NextToken".to_owned(), token)));
-            let answer = self.form(ALARMS, "2010-08-01", &fields).await?;
-            // Only alarms have a name; the members of other lists are left out.
-            found.extend(each(&answer.body, "member", alarm).into_iter().flatten());
-            token = texts(&answer.body, "NextToken").into_iter().find(|token| !token.is_empty());
-            if token.is_none() {
-                break;
-            }
-        }
-        Ok(found)
+        let request = json!({ "AlarmNamePrefix": prefix });
+        self.list(ALARMS, request, "MetricAlarms", alarm).await
     }
 
     /// Reads a statistic of the hours until `now`. Returns 0 if there are no data points.
@@ -76,23 +64,20 @@ impl Services {
         hours: i64,
         now: OffsetDateTime,
     ) -> Result<f64, Fault> {
-        let at = |at: OffsetDateTime| at.format(&Rfc3339).unwrap_or_default();
-        let period = (hours * 3_600).to_string();
-        let (start, end) = (at(now - Duration::hours(hours)), at(now));
-        let fields = [
-            ("Namespace", metric.namespace),
-            ("MetricName", metric.name),
-            ("Dimensions.member.1.Name", metric.dimension.0),
-            ("Dimensions.member.1.Value", metric.dimension.1),
-            ("StartTime", &start),
-            ("EndTime", &end),
-            ("Period", &period),
-            ("Statistics.member.1", metric.statistic),
-        ];
-        let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let answer = self.form(STATISTICS, "2010-08-01", &fields).await?;
-        let values = texts(&answer.body, metric.statistic).into_iter();
-        Ok(values.filter_map(|value| value.parse().ok()).fold(0.0, f64::max))
+        let (name, value) = metric.dimension;
+        let request = json!({
+            "Namespace": metric.namespace,
+            "MetricName": metric.name,
+            "Dimensions": [{ "Name": name, "Value": value }],
+            "StartTime": (now - Duration::hours(hours)).unix_timestamp(),
+            "EndTime": now.unix_timestamp(),
+            "Period": hours * 3_600,
+            "Statistics": [metric.statistic],
+        });
+        let answer = self.json(STATISTICS, &request).await?;
+        let points = answer["Datapoints"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let values = points.iter().filter_map(|point| point[metric.statistic].as_f64());
+        Ok(values.fold(0.0, f64::max))
     }
 
     /// Lists the rules whose names begin with `prefix`.
@@ -100,11 +85,21 @@ impl Services {
     /// # Errors
     /// `Bcce.Internal`: EventBridge cannot be reached, or refuses the call.
     pub async fn rules(&self, prefix: &str) -> Result<Vec<Rule>, Fault> {
-        let (mut found, mut request) = (Vec::new(), json!({ "NamePrefix": prefix }));
+        self.list(RULES, json!({ "NamePrefix": prefix }), "Rules", rule).await
+    }
+
+    /// Reads the pages of a list. `read` reads an element of the field `field`.
+    async fn list<T>(
+        &self,
+        action: Action,
+        mut request: Value,
+        field: &str,
+        read: fn(&Value) -> Option<T>,
+    ) -> Result<Vec<T>, Fault> {
+        let mut found = Vec::new();
         for _ in 0..PAGES {
-            let answer = self.json(RULES, "AWSEvents", &request).await?;
-            let rules = answer["Rules"].as_array().cloned().unwrap_or_default();
-            found.extend(rules.iter().filter_map(rule));
+            let answer = self.json(action, &request).await?;
+            found.extend(answer[field].as_array().into_iter().flatten().filter_map(read));
             match answer["NextToken"].as_str() {
                 Some(token) => request["NextToken"] = token.into(),
                 None => break,
@@ -118,20 +113,17 @@ impl Services {
     /// # Errors
     /// `Bcce.Internal`: EventBridge cannot be reached, or refuses the call.
     pub async fn enable_rule(&self, name: &str) -> Result<(), Fault> {
-        self.json(ENABLE, "AWSEvents", &json!({ "Name": name })).await.map(|_| ())
+        self.json(ENABLE, &json!({ "Name": name })).await.map(|_| ())
     }
 }
 
-fn alarm(member: roxmltree::Node<'_, '_>) -> Option<Alarm> {
-    let name = child(member, "AlarmName");
-    let of = |list| member.children().find(|node| node.tag_name().name() == list);
-    let targets = of("AlarmActions").into_iter().flat_map(|list| list.children());
-    let has_target = targets.filter(roxmltree::Node::is_element).count() > 0;
-    (!name.is_empty()).then(|| Alarm {
-        name,
-        has_target: has_target && child(member, "ActionsEnabled") != "false",
-        is_ringing: child(member, "StateValue") == "ALARM",
-        reason: child(member, "StateReason"),
+fn alarm(alarm: &Value) -> Option<Alarm> {
+    let targets = alarm["AlarmActions"].as_array().map_or(0, Vec::len);
+    Some(Alarm {
+        name: alarm["AlarmName"].as_str()?.to_owned(),
+        has_target: targets > 0 && alarm["ActionsEnabled"].as_bool() != Some(false),
+        is_ringing: alarm["StateValue"] == "ALARM",
+        reason: alarm["StateReason"].as_str().unwrap_or_default().to_owned(),
     })
 }
 
@@ -146,12 +138,12 @@ mod tests {
 
     #[test]
     fn an_alarm_whose_actions_are_missing_or_disabled_has_no_target() {
-        let xml = "<R xmlns=\"x\"><MetricAlarms>\
-            <member><AlarmName>a</AlarmName><AlarmActions><member>t</member></AlarmActions><StateValue>OK</StateValue></member>\
-            <member><AlarmName>b</AlarmName><ActionsEnabled>false</ActionsEnabled><AlarmActions><member>t</member></AlarmActions></member>\
-            <member><AlarmName>c</AlarmName><StateValue>ALARM</StateValue><StateReason>r</StateReason></member>\
-            </MetricAlarms></R>";
-        let found: Vec<Alarm> = each(xml, "member", alarm).into_iter().flatten().collect();
+        let alarms = json!([
+            { "AlarmName": "a", "AlarmActions": ["t"], "StateValue": "OK" },
+            { "AlarmName": "b", "AlarmActions": ["t"], "ActionsEnabled": false },
+            { "AlarmName": "c", "StateValue": "ALARM", "StateReason": "r" },
+        ]);
+        let found: Vec<Alarm> = alarms.as_array().unwrap().iter().filter_map(alarm).collect();
         let names: Vec<_> = found.iter().map(|a| (&*a.name, a.has_target, a.is_ringing)).collect();
         assert_eq!(names, [("a", true, false), ("b", false, false), ("c", false, true)]);
         assert_eq!(found[2].reason, "r");
