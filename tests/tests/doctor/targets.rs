@@ -33,7 +33,7 @@ async fn each_fault_of_a_model_is_named() {
 #[tokio::test]
 async fn a_quota_below_an_answer_is_named() {
     healthy().await;
-    found(&json!({ "quota": 100.0 }), "max-tokens", "warn", "max_tokens");
+    found(&json!({ "quota": 100.0 }), "max-tokens", "fail", "lower `max_tokens`");
 }
 
 #[tokio::test]
