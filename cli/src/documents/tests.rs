@@ -1,3 +1,4 @@
+use bcce_core::config::documents::Pointer;
 use bcce_core::fakes::MemoryStore;
 
 use super::*;

@@ -46,7 +46,8 @@ type World = &'static Outside;
 
 impl GetParameters for World {
     async fn parameters(&self, names: &[String]) -> Result<BTreeMap<String, Parameter>, Fault> {
-        MemoryParameters(self.parameters.borrow().clone()).parameters(names).await
+        let parameters = MemoryParameters(self.parameters.borrow().clone());
+        parameters.parameters(names).await
     }
 }
 

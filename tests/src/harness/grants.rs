@@ -334,7 +334,7 @@ pub const GRANTS: &[Grant] = &[
     ("CanaryRole", "RenewProfiles", "ssm:PutParameter", DESCRIBED),
     ("CanaryRole", "StoreLargeProfiles", "s3:PutObject", LARGE_DESCRIBED),
     ("CanaryRole", "ReadBreakersAndCalls", "dynamodb:BatchGetItem", LEDGER),
-    ("CanaryRole", "ReadReported", "dynamodb:GetItem", LEDGER),
+    ("CanaryRole", "ReadReported", "dynamodb:Query", LEDGER),
     ("CanaryRole", "RecordCalls", "dynamodb:UpdateItem", LEDGER),
     ("CanaryRole", "Notify", "sns:Publish", ALERTED),
     ("CanaryRole", "UseKeyThroughServices", "kms:GenerateDataKey", KMS),

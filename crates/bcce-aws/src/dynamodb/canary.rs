@@ -113,11 +113,11 @@ impl RecordCanaryCall for Ledger {
 
 impl ReadReportedFindings for Ledger {
     async fn reported_findings(&self) -> Result<ReportedFindings, Fault> {
-        let get = self.client.get_item().table_name(&self.table).consistent_read(true);
-        let get = get.set_key(Some(key(FINDINGS_KEY.0, FINDINGS_KEY.1)));
-        let got = Box::pin(get.send()).await;
-        let got = got.map_err(|error| internal("dynamodb:GetItem findings", &error))?;
-        let item = got.item.unwrap_or_default();
+        let items = self.items("dynamodb:Query findings", FINDINGS_KEY.0).await?;
+        let item = items
+            .into_iter()
+            .find(|item| text_of(item, "sk").is_some_and(|sk| sk == FINDINGS_KEY.1));
+        let item = item.unwrap_or_default();
         let keys = item.get(KEYS).and_then(|keys| keys.as_ss().ok()).into_iter().flatten();
         let revision = number_of(&item, REVISION).unwrap_or_default();
         Ok(ReportedFindings { keys: keys.cloned().collect(), revision })

@@ -515,7 +515,7 @@ mod tests {
             ("models.yaml", "us.anthropic.claude-opus-5", "us.anthropic.claude-opus-6", "prices.yaml: models.anthropic.claude-opus-6: is missing, and the model opus calls it"),
             ("policy.yaml", "us-east-2, ", "", "models.yaml: models.haiku.targets: policy.yaml allows none of them (us.anthropic.claude-haiku"),
             ("policy.yaml", "anthropic.claude-*", "anthropic.claude-[", "models.yaml: models.opus.targets: policy.yaml allows none"),
-            ("policy.yaml", "required_tags", "required_tag", "policy.yaml: required_tag: is unknown; there are: version, allowed_regions, allowed_models, required_tags, ceilings, cost_tags, tenants; did you mean required_tags?"),
+            ("policy.yaml", "required_tags", "required_tag", "policy.yaml: required_tag: is unknown; there are: version, allowed_regions, allowed_models, required_tags, ceilings, cost_tags, tenants, data_retention; did you mean required_tags?"),
             ("prices.yaml", "input: \"5\"", "input: \"0\"", "prices.yaml: models.anthropic.claude-opus-5[0].price.input: must be above 0"),
             ("routing.yaml", "attempts: 8", "attempts: 0", "routing.yaml: attempts: must be 1 to 50"),
             ("webhooks/github.yaml", "workflow: explain", "workflow: explains", "webhooks/github.yaml: rules.issue-opened.workflow: there is no workflows/explains.yaml"),

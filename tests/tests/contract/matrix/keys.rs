@@ -3,8 +3,9 @@
 use bcce_core::batch::BatchRef;
 use bcce_core::ledger::usage::usage_pk;
 use bcce_core::ledger::{
-    FINDINGS_KEY, batch_pk, budget_pk, budget_shard_pk, cache_pk, calls_pk, canary_pk, counted_pk, counters_pk, packed_pk,
-    part_calls_pk, progress_pk, response_pk, run_piece_key, run_pk, slots_pk, target_pk,
+    FINDINGS_KEY, batch_pk, budget_pk, budget_shard_pk, cache_pk, calls_pk, canary_pk, counted_pk,
+    counters_pk, packed_pk, part_calls_pk, progress_pk, response_pk, run_piece_key, run_pk,
+    slots_pk, target_pk,
 };
 use bcce_core::run::ids::{ItemOf, RunRef};
 use bcce_core::run::slots::Lane;
