@@ -8,6 +8,9 @@ use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Aliases to show; all without any
+    #[arg(value_name = "ALIAS")]
+    aliases: Vec<String>,
     /// Ask Bedrock's control plane and Service Quotas, with the permissions of the caller, for the life cycle, the access,
     /// the profile, the guardrail, the data retention and the quotas of each target; no model is called
     #[arg(long)]
@@ -24,7 +27,7 @@ pub struct Args {
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
-    let report = read::report(&stack, args.live, world).await?;
+    let report = read::report(&stack, &args.aliases, args.live, world).await?;
     if args.json {
         print::json(&json::of(&report), out)?;
     } else {

@@ -18,7 +18,7 @@ use bcce_core::standby::checks::{Rules, WatchedTarget, watched};
 use time::{Date, OffsetDateTime, UtcOffset};
 
 use super::{Known, Report};
-use crate::exit::Outcome;
+use crate::exit::{Failure, Outcome};
 use crate::metrics::period::Period;
 use crate::metrics::usage_of;
 use crate::stack::Stack;
@@ -28,14 +28,23 @@ use crate::world::World;
 /// latencies.
 const IN_ONE_READ: usize = 50;
 
-/// Reads the targets of all aliases. With `is_live`, asks Bedrock about them with the permissions of the caller.
+/// Reads the targets of the aliases `only`, or of all if there are none. With `is_live`, asks Bedrock about them with the permissions of the caller.
 ///
 /// # Errors
-/// A document is missing or invalid, or SSM, S3 or the ledger cannot be reached. What Bedrock does not answer is no error.
-pub async fn report(stack: &Stack, is_live: bool, world: &World) -> Outcome<Report> {
+/// No alias has the name, a document is missing or invalid, or SSM, S3 or the ledger cannot be reached. What Bedrock does not answer is no error.
+pub async fn report(
+    stack: &Stack,
+    only: &[String],
+    is_live: bool,
+    world: &World,
+) -> Outcome<Report> {
     let Stack { store, parameters, outputs, environment, ledger, .. } = stack;
     let (now, bucket) = (world.now().to_offset(UtcOffset::UTC), outputs.artifact_bucket.as_str());
-    let documents = Reader { store, parameters, bucket, environment }.targets().await?;
+    let mut documents = Reader { store, parameters, bucket, environment }.targets().await?;
+    select(&mut documents.models, only).map_err(|unknown| {
+        let what = format!("{environment} has no model alias `{unknown}`");
+        Failure::usage(what, format!("`{}` lists the aliases", stack.command("models")))
+    })?;
     let targets = watched(&documents.models);
     let since = now.date().previous_day().unwrap_or(Date::MIN);
     let days = usage_of(ledger, Period { from: since, to: now.date() }).await?;
@@ -55,6 +64,16 @@ pub async fn report(stack: &Stack, is_live: bool, world: &World) -> Outcome<Repo
         targets: known,
         unread,
     })
+}
+
+/// Removes all aliases but `only`, unless that is empty.
+///
+/// # Errors
+/// The name that no alias has.
+fn select(models: &mut Models, only: &[String]) -> Result<(), String> {
+    let unknown = only.iter().find(|alias| !models.models.contains_key(*alias));
+    models.models.retain(|alias, _| only.is_empty() || only.contains(alias));
+    unknown.cloned().map_or(Ok(()), Err)
 }
 
 /// Returns the places of the targets of each alias.
@@ -152,10 +171,24 @@ mod tests {
 
     use super::*;
 
+    const MODELS: &str = "version: 1\nmodels:\n  a: { takes: { max_output_tokens: 9 }, targets: [{ region: us-east-1, model_id: us.anthropic.c }, { region: us-west-2, model_id: us.anthropic.c }] }\n  b: { takes: { max_output_tokens: 9 }, targets: [{ region: us-west-2, model_id: us.anthropic.c }] }\n";
+
+    #[test]
+    fn only_the_named_aliases_are_shown_and_an_unknown_one_is_an_error() {
+        let selected = |only: &[&str]| {
+            let mut models: Models = from_yaml(MODELS).finished().unwrap();
+            let only: Vec<String> = only.iter().map(|alias| alias.to_string()).collect();
+            let done = select(&mut models, &only);
+            done.map(|()| models.models.into_keys().collect::<String>())
+        };
+        assert_eq!(selected(&[]), Ok("ab".into()));
+        assert_eq!(selected(&["b"]), Ok("b".into()));
+        assert_eq!(selected(&["b", "c"]), Err("c".into()));
+    }
+
     #[test]
     fn each_alias_has_its_targets_in_the_order_of_the_document() {
-        let text = "version: 1\nmodels:\n  a: { takes: { max_output_tokens: 9 }, targets: [{ region: us-east-1, model_id: us.anthropic.c }, { region: us-west-2, model_id: us.anthropic.c }] }\n  b: { takes: { max_output_tokens: 9 }, targets: [{ region: us-west-2, model_id: us.anthropic.c }] }\n";
-        let models: Models = from_yaml(text).finished().unwrap();
+        let models: Models = from_yaml(MODELS).finished().unwrap();
         let found = aliases(&models, &watched(&models));
         assert_eq!(found, [("a".to_owned(), vec![0, 1]), ("b".to_owned(), vec![1])]);
     }
