@@ -53,6 +53,13 @@ pub enum Verb {
     /// Show the cost, the tokens, the latency and the errors of a period, and advise what to change
     #[command(subcommand)]
     Metrics(Metrics),
+    /// Show the targets of each model alias: their price, breaker, speed, share of the calls and last canary call
+    ///
+    /// Reads only the stack: its documents and the ledger. With --live, also asks Bedrock whether each target can be
+    /// called and for the life cycle of its model. `share` is that of the calls on demand of runs that were sealed
+    /// since yesterday 00:00Z; calls of the canary do not count. `bcce doctor` checks the same targets and exits with 1
+    /// if one of them is at fault.
+    Models(cmd::models::Args),
     /// Show what is spent and reserved of the budgets
     #[command(subcommand)]
     Budgets(BudgetVerb),

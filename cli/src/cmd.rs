@@ -11,6 +11,7 @@ pub mod follow;
 pub mod key;
 pub mod list;
 pub mod metrics;
+pub mod models;
 pub mod output;
 pub mod pause;
 pub mod prices;

@@ -14,6 +14,7 @@ mod follow; // follows a run or a batch until it ends
 mod latest; // lists the records of the last days, newest first
 mod letters; // reads and selects dead letters
 mod metrics; // usage and costs of a period
+mod models; // the targets of the model aliases
 mod packed; // the attempts of a run that a batch packed
 mod paint; // colored lines
 mod profiles; // describes the inference profiles of a configuration
@@ -68,6 +69,7 @@ async fn main() -> ExitCode {
             cmd::metrics::reconcile::run(args, &world, out).await
         }
         Verb::Metrics(Metrics::Errors(args)) => cmd::metrics::errors::run(args, &world, out).await,
+        Verb::Models(args) => cmd::models::run(args, &world, out).await,
         Verb::Budgets(BudgetVerb::List(args)) => cmd::budgets::list::run(args, &world, out).await,
         Verb::Budgets(BudgetVerb::Show(args)) => cmd::budgets::show::run(args, &world, out).await,
         Verb::Dlq(Dlq::List(args)) => cmd::dlq::list::run(args, &world, out).await,
