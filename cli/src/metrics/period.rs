@@ -57,7 +57,8 @@ pub fn parse(given: &str) -> Result<Written, String> {
     month(given).ok_or_else(wrong)
 }
 
-fn day(given: &str) -> Option<Date> {
+/// Parses a day such as `2026-11-03`.
+pub fn day(given: &str) -> Option<Date> {
     let day = Date::parse(given, format_description!("[year]-[month]-[day]")).ok();
     // There is no usage of earlier years, and a period before the first possible day would be none.
     day.filter(|day| day.year() >= 2000)

@@ -24,11 +24,14 @@ pub mod lambda; // the inboxes' event source mappings
     feature = "bulk",
     feature = "dynamodb",
     feature = "lambda",
+    feature = "logs",
     feature = "sns",
     feature = "sqs",
     feature = "ssm"
 ))]
 mod lazily; // a client that is created on its first use
+#[cfg(feature = "logs")]
+pub mod logs; // log lines of functions, for the CLI
 #[cfg(feature = "s3")]
 pub mod s3; // GetObject, PutOnce, ListObjects
 mod sdk_config; // the configuration of a function's clients
