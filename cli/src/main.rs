@@ -13,6 +13,7 @@ mod files; // reads text files
 mod follow; // follows a run or a batch until it ends
 mod latest; // lists the records of the last days, newest first
 mod letters; // reads and selects dead letters
+mod lookup; // finds runs and batches by name
 mod metrics; // usage and costs of a period
 mod packed; // the attempts of a run that a batch packed
 mod paint; // colored lines

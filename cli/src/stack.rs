@@ -9,10 +9,11 @@ use bcce_aws::sfn::StateMachine;
 use bcce_aws::sqs::Queues;
 use bcce_aws::sqs::letters::DeadLetterQueue;
 use bcce_aws::ssm::Parameters;
+use bcce_core::base::error::Fault;
 use bcce_core::batch::{BatchRef, BatchStatus};
 use bcce_core::config::documents::parameter_name;
 use bcce_core::ledger::BatchRecord;
-use bcce_core::ports::GetParameters;
+use bcce_core::ports::{GetParameters, ListParameters};
 use serde::Deserialize;
 
 use crate::exit::{Failure, Outcome};
@@ -103,6 +104,16 @@ impl Stack {
             "dev" => format!("bcce {rest}"),
             other => format!("bcce --env {other} {rest}"),
         }
+    }
+
+    /// Returns the names of the workflows.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: SSM cannot be called.
+    pub async fn workflows(&self) -> Result<Vec<String>, Fault> {
+        let found = self.parameters.below(&parameter_name(&self.environment, "workflows")).await?;
+        let names = found.keys().filter_map(|name| name.rsplit('/').next());
+        Ok(names.map(str::to_owned).collect())
     }
 
     /// Returns the records of the attempts of a batch, oldest first and at least one.

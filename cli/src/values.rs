@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bcce_core::base::error::Problems;
+use bcce_core::base::limits::MAX_ID_BYTES;
 use bcce_core::base::names::check_name;
 use rust_decimal::Decimal;
 use serde::de::DeserializeOwned;
@@ -19,7 +20,15 @@ pub fn name(given: &str) -> Result<String, String> {
     problems.none_or(given.to_owned()).map_err(|problems| problems.to_string())
 }
 
-/// Parses a full run id. An abbreviated id is refused because it could be ambiguous.
+/// Parses what may name a run or a batch: an id, its beginning or a request id.
+pub fn reference(given: &str) -> Result<String, String> {
+    let is_one = (1..=MAX_ID_BYTES).contains(&given.len()) && !given.contains(char::is_control);
+    is_one
+        .then(|| given.to_owned())
+        .ok_or_else(|| format!("must have 1 to {MAX_ID_BYTES} bytes and no control characters"))
+}
+
+/// Parses a full run id.
 pub fn run_id(given: &str) -> Result<String, String> {
     let parts = given.rsplit_once('-');
     let is_hex = |hash: &str| {
@@ -169,6 +178,14 @@ mod tests {
         for wrong in ["explain-f7ba4ad77505bd08f0457f0dca60c468", "-batch-f7", "explain-batch-", ""]
         {
             assert!(batch_id(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_reference_is_any_request_id() {
+        assert!(reference("order 7/é").is_ok());
+        for wrong in [String::new(), "x".repeat(257), "a\u{1b}[2J".into()] {
+            assert!(reference(&wrong).unwrap_err().contains("1 to 256 bytes"), "{wrong}");
         }
     }
 

@@ -100,7 +100,7 @@ async fn pages_of_a_list_have_every_record_once() {
 #[tokio::test]
 async fn a_rare_record_is_found_behind_more_than_a_page_of_others() {
     let rare = |n: &u32| *n == 190;
-    assert_eq!(found(&Fake::new(5), &all_days(20), rare).await.records, [690]);
+    assert_eq!(found(&Fake::new(5), &all_days(20), rare).await.records, [190]);
 }
 
 #[tokio::test]
@@ -123,7 +123,7 @@ async fn the_times_select_to_the_instant() {
 /// A search that reads too many records ends with a cursor, from which the next one goes on.
 #[tokio::test]
 async fn a_search_that_is_cut_goes_on_from_its_cursor() {
-    let (fake, mut wanted) = (Fake::new(10), Search { most_read: 100, ..all_days(20) });
+    let (fake, mut wanted) = (Fake::new(10), Search { most_read: 100, ..all_days(50) });
     let (mut seen, mut cuts) = (Vec::new(), 0);
     loop {
         let page = found(&fake, &wanted, |n| n % 31 == 5).await;
@@ -137,5 +137,5 @@ async fn a_search_that_is_cut_goes_on_from_its_cursor() {
     }
     seen.sort();
     assert_eq!(seen, (0..COUNT).filter(|n| n % 31 == 5).collect::<Vec<_>>());
-    assert!(cuts > 3, "{cuts}");
+    assert!(cuts > 2, "{cuts}");
 }
