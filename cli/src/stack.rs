@@ -4,6 +4,7 @@ use bcce_aws::SdkConfig;
 use bcce_aws::dynamodb::Ledger;
 use bcce_aws::kms::SigningKey;
 use bcce_aws::lambda::Inboxes;
+use bcce_aws::logs::LogGroups;
 use bcce_aws::s3::{S3Store, Sources};
 use bcce_aws::sfn::StateMachine;
 use bcce_aws::sqs::Queues;
@@ -24,6 +25,8 @@ use crate::world::World;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Outputs {
+    /// The name of the stack, with which the names of its functions and log groups begin.
+    pub stack: String,
     pub inbox_queue_url: String,
     pub dead_letter_queue_url: String,
     pub dispatch_function: String,
@@ -56,6 +59,7 @@ pub struct Stack {
     pub dead_letters: DeadLetterQueue,
     pub queues: Queues,
     pub signing_key: SigningKey,
+    pub logs: LogGroups,
 }
 
 impl Stack {
@@ -88,6 +92,7 @@ impl Stack {
             dead_letters: DeadLetterQueue::new(&config, &outputs.dead_letter_queue_url),
             queues: Queues::new(&config),
             signing_key: SigningKey::new(&config, &outputs.signing_key_arn),
+            logs: LogGroups::new(&config),
             parameters,
             outputs,
         })
