@@ -14,6 +14,7 @@ mod explained;
 mod fan_out;
 mod finalized;
 mod kept_whole;
+mod listed;
 mod neighbours;
 mod operated;
 mod page;
