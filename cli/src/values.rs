@@ -9,9 +9,7 @@ use rust_decimal::Decimal;
 use serde::de::DeserializeOwned;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
-use time::{OffsetDateTime, PrimitiveDateTime, Time};
-
-use crate::metrics::period;
+use time::{Date, OffsetDateTime, PrimitiveDateTime, Time};
 
 /// Parses a name, such as the name of an environment.
 pub fn name(given: &str) -> Result<String, String> {
@@ -68,6 +66,13 @@ pub fn duration(given: &str) -> Result<Duration, String> {
     count.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
 }
 
+/// Parses a day such as `2026-11-03`.
+pub fn day(given: &str) -> Option<Date> {
+    let day = Date::parse(given, format_description!("[year]-[month]-[day]")).ok();
+    // There are no records of earlier years, and a period before the first possible day would be none.
+    day.filter(|day| day.year() >= 2000)
+}
+
 /// A point in time as it is written on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
@@ -97,7 +102,7 @@ pub fn moment(given: &str) -> Result<Moment, String> {
     if let Ok(ago) = duration(given) {
         return Ok(Moment::Ago(ago));
     }
-    if let Some(day) = period::day(given) {
+    if let Some(day) = day(given) {
         return Ok(Moment::At(day.with_time(Time::MIDNIGHT).assume_utc()));
     }
     let minutes = format_description!("[year]-[month]-[day]T[hour]:[minute]");

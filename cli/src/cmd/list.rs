@@ -84,17 +84,18 @@ mod tests {
     use super::*;
     use clap::Parser;
 
-    use crate::arguments::{Cli, Runs, Verb};
     use crate::latest::{line, newest_first};
     use crate::paint::render;
     use crate::run::samples::record;
 
+    #[derive(clap::Parser)]
+    struct CommandLine {
+        #[command(flatten)]
+        args: Args,
+    }
+
     fn listed_by(options: &[&str]) -> Args {
-        let line = ["bcce", "runs", "list"].iter().chain(options);
-        match Cli::try_parse_from(line).unwrap().verb {
-            Verb::Runs(Runs::List(args)) => args,
-            other => panic!("{other:?}"),
-        }
+        CommandLine::try_parse_from(["list"].iter().chain(options)).unwrap().args
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::world::World;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    pub filter: Filter,
+    filter: Filter,
     /// List only batches with this status: running, succeeded, partial, failed or cancelled
     #[arg(long, value_parser = status)]
     status: Option<BatchStatus>,
