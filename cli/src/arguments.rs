@@ -44,10 +44,18 @@ pub enum Verb {
     ///
     /// The command first makes the checks that the stack makes. It does not send an invalid request.
     Submit(cmd::submit::Args),
-    /// List, show, explain, follow, read, verify, retry, cancel and finalize runs
+    /// List, show, explain, follow, read, verify, retry, cancel and finalize runs, and print their logs
+    ///
+    /// A run is named by its id, by the first characters of its id (at least 4) or by its request id. The first
+    /// characters are searched in the runs of the last 30 days. If several runs have the name, they are listed, and
+    /// nothing is done. A packed item of a batch needs its whole id.
     #[command(subcommand)]
     Runs(Runs),
     /// Submit, list, watch, read, verify, retry, cancel and finalize batches
+    ///
+    /// A batch is named by its id, by the first characters of its id (at least 4) or by its request id. The first
+    /// characters are searched in the batches of the last 30 days. If several batches have the name, they are listed,
+    /// and nothing is done.
     #[command(subcommand)]
     Batch(Batch),
     /// Show the cost, the tokens, the latency and the errors of a period, and advise what to change
@@ -94,6 +102,14 @@ pub enum Verb {
 pub enum Runs {
     /// List runs, newest first
     ///
+    /// Only runs that match all of the filters are listed. If there may be more, the last line on standard error is
+    /// `next page: --cursor CURSOR`: the same command with this option prints the next page. One command reads at most
+    /// 100,000 records, and says so if older ones were not searched.
+    ///
+    /// With --json, the output is an array of records with the fields `run_id`, `attempt_no`, `tenant`, `workflow`,
+    /// `request_id`, `execution_arn`, `status`, `started_at`, `ended_at`, `manifest`, `cost_usd`, `cost_is_complete`,
+    /// `error_name` and `error_message`, and where they apply `truncated` and `tags`. What is not known yet is null.
+    ///
     /// Packed items of batches are not listed: `bcce batch results` prints their run ids. The other commands take these
     /// ids like any other.
     List(cmd::list::Args),
@@ -108,6 +124,16 @@ pub enum Runs {
     Explain(cmd::explain::Args),
     /// Follow a run until it ends, and exit with 0 if it succeeded, 1 if not
     Follow(cmd::follow::Args),
+    /// Print the log lines of a run, oldest first
+    ///
+    /// Reads the log groups of all functions, from a quarter of an hour before the start of the run to a quarter of an
+    /// hour after its end. A packed item of a batch has the lines of its part and of its batch, too. The lines that
+    /// Lambda itself writes, such as those about a function that timed out, do not have the run id and are not printed.
+    ///
+    /// With --json, each line is an object with the fields `at`, `function` and `line`: what the function wrote, with
+    /// its `level`, `message` and ids, or a string if that is not JSON. Log lines are kept for as long as the template
+    /// parameter LogRetentionDays says.
+    Logs(cmd::logs::Args),
     /// Print the answer of a run
     Output(cmd::output::Args),
     /// Start the next run attempt of a run that failed or was cancelled
@@ -157,6 +183,11 @@ pub enum Batch {
     /// same command sent twice is one batch.
     Submit(Box<cmd::batch::submit::Args>),
     /// List batches, newest first
+    ///
+    /// If there may be more, the last line on standard error is `next page: --cursor CURSOR`: the same command with this
+    /// option prints the next page. With --json, the output is an array of records with the fields `batch_id`,
+    /// `attempt_no`, `tenant`, `workflow`, `request_id`, `execution_arn`, `status`, `started_at`, `ended_at`, `items`,
+    /// `rejected`, `to_run`, `mode`, `allowed_failures`, `manifest`, `error_name` and `error_message`.
     List(cmd::batch::list::Args),
     /// Show the progress, the speed, the cost and the failures of a batch; with --watch, until it ends
     ///

@@ -10,6 +10,7 @@ pub mod finalize;
 pub mod follow;
 pub mod key;
 pub mod list;
+pub mod logs;
 pub mod metrics;
 pub mod models;
 pub mod output;

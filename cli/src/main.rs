@@ -13,6 +13,8 @@ mod files; // reads text files
 mod follow; // follows a run or a batch until it ends
 mod latest; // lists the records of the last days, newest first
 mod letters; // reads and selects dead letters
+mod logs; // merges the log lines of a run
+mod lookup; // finds runs and batches by name
 mod metrics; // usage and costs of a period
 mod models; // the targets of the model aliases
 mod packed; // the attempts of a run that a batch packed
@@ -45,6 +47,7 @@ async fn main() -> ExitCode {
         Verb::Runs(Runs::Show(args)) => cmd::show::run(args, &world, out).await,
         Verb::Runs(Runs::Explain(args)) => cmd::explain::run(args, &world, out).await,
         Verb::Runs(Runs::Follow(args)) => cmd::follow::run(args, &world, out).await,
+        Verb::Runs(Runs::Logs(args)) => cmd::logs::run(args, &world, out).await,
         Verb::Runs(Runs::Output(args)) => cmd::output::run(args, &world, out).await,
         Verb::Runs(Runs::Verify(args)) => cmd::verify::run(args, &world, out).await,
         Verb::Runs(Runs::Retry(args)) => cmd::retry::run(args, &world, out).await,

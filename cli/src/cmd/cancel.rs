@@ -3,18 +3,18 @@ use std::time::Duration;
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::follow::{Watch, follow};
+use crate::lookup::RunName;
 use crate::run::Run;
 use crate::screen::Screen;
 use crate::stack::Stack;
 use crate::tracked::{Status, Tracked};
-use crate::values::{duration, run_id};
+use crate::values::duration;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Id of the run, as `bcce runs list` shows it
-    #[arg(value_name = "RUN", value_parser = run_id)]
-    run: String,
+    #[command(flatten)]
+    run: RunName,
     /// Exit as soon as the run is stopped, before it is finalized
     #[arg(long)]
     no_wait: bool,
@@ -25,7 +25,8 @@ pub struct Args {
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
-    let run = Run::latest(&stack, &args.run).await?;
+    let run_id = args.run.find(&stack, world).await?;
+    let run = Run::latest(&stack, &run_id).await?;
     cancel(&stack, world, run, (!args.no_wait).then_some(args.timeout), out).await
 }
 

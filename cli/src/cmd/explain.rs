@@ -10,20 +10,19 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::exit::{Exit, Failure, Outcome};
+use crate::lookup::RunName;
 use crate::paint::render;
 use crate::run::Run;
 use crate::run::timeline::{self, Event, Execution, Sums};
 use crate::run::view::explained::{Account, lines};
 use crate::stack::Stack;
 use crate::tracked::{Status, Tracked};
-use crate::values::run_id;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Id of the run, as `bcce runs list` shows it
-    #[arg(value_name = "RUN", value_parser = run_id)]
-    run: String,
+    #[command(flatten)]
+    run: RunName,
     /// Explain only this step
     #[arg(long, value_name = "ID")]
     step: Option<String>,
@@ -38,9 +37,10 @@ pub struct Args {
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
-    let (mut run, records) = Run::find(&stack, &args.run).await?;
+    let run_id = args.run.find(&stack, world).await?;
+    let (mut run, records) = Run::find(&stack, &run_id).await?;
     run.look(&stack, world.now(), true).await?;
-    let follow = stack.command(&format!("runs follow {}", args.run));
+    let follow = stack.command(&format!("runs follow {}", run_id));
     let executions = executions(&run, &records, args.step.as_deref(), &follow)?;
     if args.json {
         let explanation = explanation(&run, &records, &executions);

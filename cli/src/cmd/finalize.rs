@@ -8,18 +8,18 @@ use time::OffsetDateTime;
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::follow::{Watch, follow};
+use crate::lookup::RunName;
 use crate::run::Run;
 use crate::screen::Screen;
 use crate::stack::Stack;
 use crate::tracked::{Status, Tracked};
-use crate::values::{duration, run_id};
+use crate::values::duration;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Id of the run, as `bcce runs list` shows it
-    #[arg(value_name = "RUN", value_parser = run_id)]
-    run: String,
+    #[command(flatten)]
+    run: RunName,
     /// Maximum time to wait, such as 90s, 30m or 2h; the run is still finalized after it
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = duration)]
     timeout: Duration,
@@ -27,9 +27,10 @@ pub struct Args {
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
-    let run = Run::latest(&stack, &args.run).await?;
+    let run_id = args.run.find(&stack, world).await?;
+    let run = Run::latest(&stack, &run_id).await?;
     if let Some(packed) = run.packed_attempt().filter(|packed| !packed.is_sealed()) {
-        return Err(of_batch(&args.run, &packed.place, |rest| stack.command(rest)));
+        return Err(of_batch(&run_id, &packed.place, |rest| stack.command(rest)));
     }
     finalize(&stack, world, run, args.timeout, out).await
 }

@@ -8,18 +8,17 @@ use bcce_core::run::artifact::StepArtifact;
 use serde_json::Value;
 
 use crate::exit::{Exit, Failure, Outcome};
+use crate::lookup::RunName;
 use crate::packed::objects::RunObjects;
 use crate::run::Run;
 use crate::stack::Stack;
 use crate::tracked::Tracked;
-use crate::values::run_id;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Id of the run, as `bcce runs list` shows it
-    #[arg(value_name = "RUN", value_parser = run_id)]
-    run: String,
+    #[command(flatten)]
+    run: RunName,
     /// Id of the step whose output to print, instead of the answer of the run
     #[arg(long)]
     step: Option<String>,
@@ -30,7 +29,8 @@ pub struct Args {
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
-    let (mut run, _) = Run::find(&stack, &args.run).await?;
+    let run_id = args.run.find(&stack, world).await?;
+    let (mut run, _) = Run::find(&stack, &run_id).await?;
     run.look(&stack, world.now(), false).await?;
     let step = match (&args.step, &run.plan) {
         (Some(step), _) => step.clone(),

@@ -10,19 +10,19 @@ use serde_json::json;
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::follow::{Watch, follow_and_print};
+use crate::lookup::RunName;
 use crate::references::run_reference;
 use crate::run::Run;
 use crate::stack::Stack;
 use crate::terminal::note;
 use crate::tracked::Tracked;
-use crate::values::{duration, run_id};
+use crate::values::duration;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Id of the run, as `bcce runs list` shows it
-    #[arg(value_name = "RUN", value_parser = run_id)]
-    run: String,
+    #[command(flatten)]
+    run: RunName,
     /// Follow the run until it ends, and exit with 0 if it succeeded, 1 if not
     #[arg(long)]
     wait: bool,
@@ -36,7 +36,8 @@ pub struct Args {
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
-    let (latest, records) = Run::find(&stack, &args.run).await?;
+    let run_id = args.run.find(&stack, world).await?;
+    let (latest, records) = Run::find(&stack, &run_id).await?;
     let record = &records[records.len() - 1];
     if let Some(packed) = latest.packed_attempt().filter(|packed| !packed.is_sealed()) {
         return Err(not_sealed(record, &packed.place, |rest| stack.command(rest)));

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::exit::{Exit, Outcome};
 use crate::figures;
+use crate::lookup::RunName;
 use crate::packed::objects::RunObjects;
 use crate::paint::{Ink, Line, field, render, span};
 use crate::run::Run;
@@ -15,14 +16,12 @@ use crate::run::view::{self, Detail};
 use crate::screen::Moment;
 use crate::stack::Stack;
 use crate::tracked::Tracked;
-use crate::values::run_id;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Id of the run, as `bcce runs list` shows it
-    #[arg(value_name = "RUN", value_parser = run_id)]
-    run: String,
+    #[command(flatten)]
+    run: RunName,
     /// Print the records of all run attempts and the latest manifest as JSON
     #[arg(long)]
     json: bool,
@@ -30,7 +29,8 @@ pub struct Args {
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
-    let (mut run, records) = Run::find(&stack, &args.run).await?;
+    let run_id = args.run.find(&stack, world).await?;
+    let (mut run, records) = Run::find(&stack, &run_id).await?;
     run.look(&stack, world.now(), true).await?;
     if args.json {
         let place = run.packed_attempt().map(|packed| &packed.place);

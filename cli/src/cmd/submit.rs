@@ -8,10 +8,9 @@ use std::time::Duration;
 use bcce_core::base::error::Problems;
 use bcce_core::base::json::to_json;
 use bcce_core::config::budgets::{Scope, WorstCaseLimit};
-use bcce_core::config::documents::parameter_name;
 use bcce_core::config::routing::Retries;
 use bcce_core::io::reader::{Read, Reader};
-use bcce_core::ports::{GetObject, ListParameters};
+use bcce_core::ports::GetObject;
 use bcce_core::run::plan::{Plan, Sources};
 use bcce_core::run::request::{Request, StoredRequest};
 use time::macros::format_description;
@@ -184,16 +183,10 @@ pub async fn configuration(stack: &Stack, workflow: &str) -> Outcome<Read> {
     if let Err(problems) = &mut read
         && problems.iter().any(|problem| problem.field == "workflow")
     {
-        problems.add("workflow", format!("the workflows are {}", workflows(stack).await?));
+        problems
+            .add("workflow", format!("the workflows are {}", stack.workflows().await?.join(", ")));
     }
     Ok(read)
-}
-
-async fn workflows(stack: &Stack) -> Outcome<String> {
-    let path = parameter_name(&stack.environment, "workflows");
-    let found = stack.parameters.below(&path).await?;
-    let names: Vec<&str> = found.keys().filter_map(|name| name.rsplit('/').next()).collect();
-    Ok(names.join(", "))
 }
 
 /// Returns true if the request was sent before.

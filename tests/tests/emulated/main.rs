@@ -15,6 +15,7 @@ mod fan_out;
 mod finalized;
 mod kept_whole;
 mod models;
+mod listed;
 mod neighbours;
 mod operated;
 mod page;

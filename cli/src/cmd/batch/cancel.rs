@@ -4,16 +4,16 @@ use std::time::Duration;
 use crate::batch::Batch;
 use crate::cmd::cancel::cancel;
 use crate::exit::Outcome;
+use crate::lookup::BatchName;
 use crate::stack::Stack;
 use crate::tracked::Tracked;
-use crate::values::{batch_id, duration};
+use crate::values::duration;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Id of the batch, as `bcce batch list` shows it
-    #[arg(value_name = "BATCH", value_parser = batch_id)]
-    batch: String,
+    #[command(flatten)]
+    batch: BatchName,
     /// Exit as soon as the execution is stopped, before the batch is finalized
     #[arg(long)]
     no_wait: bool,
@@ -24,6 +24,7 @@ pub struct Args {
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
-    let batch = Batch::latest(&stack, &args.batch).await?;
+    let batch_id = args.batch.find(&stack, world).await?;
+    let batch = Batch::latest(&stack, &batch_id).await?;
     cancel(&stack, world, batch, (!args.no_wait).then_some(args.timeout), out).await
 }

@@ -4,16 +4,16 @@ use std::time::Duration;
 use crate::batch::Batch;
 use crate::cmd::finalize::finalize;
 use crate::exit::Outcome;
+use crate::lookup::BatchName;
 use crate::stack::Stack;
 use crate::tracked::Tracked;
-use crate::values::{batch_id, duration};
+use crate::values::duration;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Id of the batch, as `bcce batch list` shows it
-    #[arg(value_name = "BATCH", value_parser = batch_id)]
-    batch: String,
+    #[command(flatten)]
+    batch: BatchName,
     /// Maximum time to wait, such as 90s, 30m or 2h; the batch is still finalized after it
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = duration)]
     timeout: Duration,
@@ -21,6 +21,7 @@ pub struct Args {
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
-    let batch = Batch::latest(&stack, &args.batch).await?;
+    let batch_id = args.batch.find(&stack, world).await?;
+    let batch = Batch::latest(&stack, &batch_id).await?;
     finalize(&stack, world, batch, args.timeout, out).await
 }

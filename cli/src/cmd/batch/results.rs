@@ -4,15 +4,14 @@ use bcce_core::batch::{BatchManifest, ItemResult, ItemStatus};
 
 use crate::batch::objects::{Lines, manifest, print};
 use crate::exit::{Exit, Outcome};
+use crate::lookup::BatchName;
 use crate::stack::Stack;
-use crate::values::batch_id;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Id of the batch, as `bcce batch list` shows it
-    #[arg(value_name = "BATCH", value_parser = batch_id)]
-    batch: String,
+    #[command(flatten)]
+    batch: BatchName,
     /// Print only items that did not succeed
     #[arg(long)]
     failed: bool,
@@ -23,7 +22,8 @@ pub struct Args {
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
-    let manifest: BatchManifest = manifest(&stack, &args.batch, args.attempt).await?;
+    let batch_id = args.batch.find(&stack, world).await?;
+    let manifest: BatchManifest = manifest(&stack, &batch_id, args.attempt).await?;
     let wanted = |line: &[u8]| !args.failed || did_not_succeed(line);
     print(&stack, manifest.results.as_ref(), "results", Lines::new(wanted), out).await?;
     Ok(Exit::Done)
