@@ -10,7 +10,7 @@ use crate::values::name;
 ///
 /// Sends requests to a deployed BCCE stack, follows their runs, and reads and verifies the results.
 #[derive(Debug, Parser)]
-#[command(name = "bcce", version, styles = Styles::styled(), after_help = EXIT_CODES, max_term_width = 100)]
+#[command(name = "bcce", version, styles = Styles::styled(), after_help = after_help(), max_term_width = 100)]
 pub struct Cli {
     /// Environment of the stack; the SSM parameter /bcce/ENV/stack holds the stack's outputs
     #[arg(
@@ -27,16 +27,22 @@ pub struct Cli {
     pub verb: Verb,
 }
 
-const EXIT_CODES: &str = "\
+/// The exit codes, for the help of `bcce` and the manual of each command.
+pub const EXIT_CODES: &str = "\
 Exit codes:
   0  success: the run, or every item of the batch, succeeded
   1  failure: the run, an item of the batch or a check failed, or `config diff` found a difference
   2  invalid usage or input; nothing was sent
   3  AWS or the stack could not be reached, or returned an error
-  4  timed out while waiting; the run or the batch continues
+  4  timed out while waiting; the run or the batch continues";
 
-The AWS environment selects the account and the region: AWS_PROFILE, AWS_REGION, access keys, SSO or a role.
-For the local stack of `make up`, run `set -a; . .local/stack.env; set +a` first.";
+fn after_help() -> String {
+    format!(
+        "{EXIT_CODES}\n\n\
+         The AWS environment selects the account and the region: AWS_PROFILE, AWS_REGION, access keys, SSO or a role. \
+         For the local stack of `make up`, run `set -a; . .local/stack.env; set +a` first."
+    )
+}
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
@@ -81,6 +87,18 @@ pub enum Verb {
     /// manifest-1.json.sig`, and each digest that the manifest lists with `sha256sum`. The line before the manifest
     /// contains the `kind` of the manifest: run, item, batch or part.
     Key(cmd::key::Args),
+    /// Print a script that completes commands and options in a shell
+    ///
+    /// For bash, add `source <(bcce completions bash)` to ~/.bashrc. For zsh, write the script to a file `_bcce` in a
+    /// directory of `$fpath`, before `compinit`. For fish, write it to ~/.config/fish/completions/bcce.fish. The command
+    /// does not need AWS.
+    Completions(cmd::completions::Args),
+    /// Print the man page of a command, or write those of all commands
+    ///
+    /// `bcce man --dir DIR` writes them; choose a directory such as ~/.local/share/man/man1, where `man bcce` and
+    /// `man bcce-runs-list` find them. With --markdown, the pages are those of docs/reference. The command does not need
+    /// AWS.
+    Man(cmd::man::Args),
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod budgets;
 pub mod cancel;
+pub mod completions;
 pub mod diff;
 pub mod dlq;
 pub mod explain;
@@ -10,6 +11,7 @@ pub mod finalize;
 pub mod follow;
 pub mod key;
 pub mod list;
+pub mod man;
 pub mod metrics;
 pub mod output;
 pub mod pause;

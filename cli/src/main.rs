@@ -11,8 +11,10 @@ mod exit; // exit codes, and errors with advice
 mod figures; // formats numbers, times and costs
 mod files; // reads text files
 mod follow; // follows a run or a batch until it ends
+mod json; // prints JSON and documents its fields
 mod latest; // lists the records of the last days, newest first
 mod letters; // reads and selects dead letters
+mod manual; // man pages and the reference of the commands
 mod metrics; // usage and costs of a period
 mod packed; // the attempts of a run that a batch packed
 mod paint; // colored lines
@@ -81,5 +83,7 @@ async fn main() -> ExitCode {
         Verb::Config(Config::Push(args)) => cmd::push::run(args, &world, out).await,
         Verb::Prices(Prices::Import(args)) => cmd::prices::import::run(args, &world, out).await,
         Verb::Key(args) => cmd::key::run(args, &world, out).await,
+        Verb::Completions(args) => cmd::completions::run(args, out),
+        Verb::Man(args) => cmd::man::run(args, out),
     })
 }
