@@ -4,6 +4,7 @@ use clap::builder::styling::Styles;
 use clap::{Parser, Subcommand};
 
 use crate::cmd;
+use crate::json::{fields, records};
 use crate::values::name;
 
 /// Run Claude workflows on Amazon Bedrock
@@ -27,14 +28,16 @@ pub struct Cli {
     pub verb: Verb,
 }
 
+pub const EXIT_TITLE: &str = "Exit codes";
 /// The exit codes, for the help of `bcce` and the manual of each command.
 pub const EXIT_CODES: &str = "\
 Exit codes:
-  0  success: the run, or every item of the batch, succeeded
-  1  failure: the run, an item of the batch or a check failed, or `config diff` found a difference
-  2  invalid usage or input; nothing was sent
-  3  AWS or the stack could not be reached, or returned an error
-  4  timed out while waiting; the run or the batch continues";
+  0    success: the run, or every item of the batch, succeeded
+  1    failure: the run, an item of the batch or a check failed, or `config diff` found a difference
+  2    invalid usage or input; nothing was sent
+  3    AWS or the stack could not be reached, or returned an error
+  4    timed out while waiting; the run or the batch continues
+  141  the reader of the output closed the pipe";
 
 fn after_help() -> String {
     format!(
@@ -107,6 +110,7 @@ pub enum Runs {
     ///
     /// Packed items of batches are not listed: `bcce batch results` prints their run ids. The other commands take these
     /// ids like any other.
+    #[command(after_long_help = fields("Prints an array of records, newest first.", &[&records::RUN]))]
     List(cmd::list::Args),
     /// Show a run with its steps, attempts, cost and artifacts
     Show(cmd::show::Args),
@@ -168,6 +172,7 @@ pub enum Batch {
     /// same command sent twice is one batch.
     Submit(Box<cmd::batch::submit::Args>),
     /// List batches, newest first
+    #[command(after_long_help = fields("Prints an array of records, newest first.", &[&records::BATCH]))]
     List(cmd::batch::list::Args),
     /// Show the progress, the speed, the cost and the failures of a batch; with --watch, until it ends
     ///
@@ -229,11 +234,6 @@ pub enum Metrics {
     /// A step needs 100 answers and a target 20 calls; what has fewer is listed. Advice about money needs at least one
     /// cent. A document applies to every tenant, so the calls of all tenants count. Choose a --period that begins after
     /// the last change of the documents, because earlier calls were made with other values.
-    ///
-    /// With --json, `advice` is a list with the fields `kind` (max_tokens, cut_answers, unused_cache, cache_loss, bulk
-    /// or failing_target), `title`, `about`, `measured` with its `figures`, `matters`, `change` (`document`, `key`,
-    /// `from`, `to`, `text`) and `usd`, which is null if the change saves no known amount of money. `too_few` lists the
-    /// steps and targets with too few calls, and `not_examined` the workflows without a valid configuration.
     Advice(cmd::metrics::advice::Args),
     /// Compare the ledger with an AWS Cost and Usage Report 2.0, and name each difference
     ///

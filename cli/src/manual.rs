@@ -1,13 +1,14 @@
 //! The pages of the manual, one for each command: man pages and the Markdown of docs/reference. They are generated from
 //! the definition of the command line.
 
+mod blocks; // the paragraphs and sections of a text
+mod man; // a man page
 mod markdown; // a page in Markdown
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use clap::Command;
-use clap_mangen::Man;
 
 use crate::arguments::EXIT_CODES;
 
@@ -44,10 +45,11 @@ impl Format {
 pub fn pages(root: Command, format: Format) -> Pages {
     let mut root = with_exit_codes(root, true).disable_help_subcommand(true);
     root.build();
+    let version = root.get_version().unwrap_or_default();
     let mut pages = Pages::new();
     for (path, command) in commands(&root) {
         let text = match format {
-            Format::Man => Some(man(command, &root)),
+            Format::Man => Some(man::page(command, version)),
             Format::Markdown if path.is_empty() => Some(markdown::overview(command)),
             Format::Markdown if command.has_subcommands() => None,
             Format::Markdown => Some(markdown::page(&path, command)),
@@ -55,15 +57,6 @@ pub fn pages(root: Command, format: Format) -> Pages {
         pages.extend(text.map(|text| (format.file(&path), text)));
     }
     pages
-}
-
-fn man(command: &Command, root: &Command) -> String {
-    let version = root.get_version().unwrap_or_default();
-    let mut page = Vec::new();
-    let man = Man::new(command.clone()).source(format!("bcce {version}")).manual("BCCE");
-    // Writing to memory does not fail.
-    let _ = man.render(&mut page);
-    String::from_utf8_lossy(&page).into_owned()
 }
 
 /// Returns all commands with their paths, in the order of the help, each group before its commands.

@@ -8,6 +8,7 @@ use bcce_core::run::artifact::StepArtifact;
 use serde_json::Value;
 
 use crate::exit::{Exit, Failure, Outcome};
+use crate::json::{self, Field};
 use crate::packed::objects::RunObjects;
 use crate::run::Run;
 use crate::stack::Stack;
@@ -15,7 +16,23 @@ use crate::tracked::Tracked;
 use crate::values::run_id;
 use crate::world::World;
 
+const FIELDS: [Field; 12] = [
+    ("run_id, step_id", "ids of the run and the step"),
+    ("item", "number of the item, from 0, if the step has `for_each`"),
+    ("attempt_no", "run attempt that made the calls"),
+    ("output", "the answer: `text`, and `json` if the step asks for JSON"),
+    ("truncated", "true if max_tokens cut the answer"),
+    ("stop_reason", "why the model stopped, as Bedrock names it"),
+    ("decisions", "list of decisions about the targets, each with its reasons"),
+    ("attempts", "list of calls: target, outcome, error, times, usage and cost_usd"),
+    ("usage", "tokens of all calls, or null if the usage of a call is unknown"),
+    ("cost_usd", "cost of all calls, or null if the cost of a call is unknown"),
+    ("unpriced", "ids of the models without a price"),
+    ("prompt_sha256", "digest of the rendered prompt"),
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints the artifact of the step, or one for each item, as it is stored.", &[&FIELDS]))]
 pub struct Args {
     /// Id of the run, as `bcce runs list` shows it
     #[arg(value_name = "RUN", value_parser = run_id)]

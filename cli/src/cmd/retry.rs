@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::follow::{Watch, follow_and_print};
+use crate::json::{self, Field};
 use crate::references::run_reference;
 use crate::run::Run;
 use crate::stack::Stack;
@@ -18,7 +19,12 @@ use crate::tracked::Tracked;
 use crate::values::{duration, run_id};
 use crate::world::World;
 
+/// The fields of an attempt that was started.
+const STARTED: [Field; 2] =
+    [("run_id", "id of the run"), ("attempt_no", "number of the attempt, from 1")];
+
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints the new run attempt. With --wait, prints the record of the run when it ends, as `bcce runs follow` does.", &[&STARTED]))]
 pub struct Args {
     /// Id of the run, as `bcce runs list` shows it
     #[arg(value_name = "RUN", value_parser = run_id)]
@@ -55,7 +61,7 @@ pub async fn retry<T: Tracked>(
     world: &World,
     next: T,
     wait: Option<Duration>,
-    json: bool,
+    is_json: bool,
     out: &mut dyn Write,
 ) -> Outcome {
     let id = next.id();
@@ -72,11 +78,11 @@ pub async fn retry<T: Tracked>(
     }
     if let Some(timeout) = wait {
         let watch = Watch { timeout, sent: true };
-        return follow_and_print(stack, world, next, watch, json, out).await;
+        return follow_and_print(stack, world, next, watch, is_json, out).await;
     }
-    if json {
+    if is_json {
         let name = format!("{}_id", T::NOUN);
-        writeln!(out, "{}", json!({ name: id, "attempt_no": attempt_no }))?;
+        json::print(&json!({ name: id, "attempt_no": attempt_no }), out)?;
     } else {
         writeln!(out, "{id}  attempt {attempt_no}")?;
     }

@@ -6,11 +6,12 @@ use bcce_core::ports::{FindPlaces, ListObjects, ReadAttempts};
 use bcce_core::run::ids::RunRef;
 
 use crate::exit::{Exit, Failure, Outcome};
+use crate::json;
 use crate::references::{placed_run, run_reference};
 use crate::run::Run;
 use crate::seal::key::Known;
 use crate::seal::packed::inspect_all;
-use crate::seal::verified::{Sealed, Verified};
+use crate::seal::verified::{FIELDS, Sealed, Verified};
 use crate::seal::{inspect, manifest_attempt, taken_away};
 use crate::stack::{Stack, unknown};
 use crate::tracked::Tracked;
@@ -18,6 +19,7 @@ use crate::values::run_id;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints an object.", &[&[("run_id", "id of the run")], &FIELDS]))]
 pub struct Args {
     /// Id of the run, as `bcce runs list` shows it
     #[arg(value_name = "RUN", value_parser = run_id)]

@@ -3,10 +3,14 @@
 use clap::{Arg, Command};
 
 use super::Format;
+use super::blocks::{Block, blocks};
+use crate::arguments::EXIT_TITLE;
 
 /// The width of a line outside of tables and code, in characters.
 const WIDTH: usize = 100;
 const GENERATED: &str = "<!-- `make reference` writes this page from the help of the command. -->";
+/// A space at which a line is not broken.
+const GLUE: &str = "\u{a0}";
 /// The marker of a default that the help of an option describes.
 const DEFAULT: &str = "[default: ";
 const INTRO: &str = "This page lists the commands of `bcce`. `bcce help` and `bcce help <command>` print the same. See\n\
@@ -51,7 +55,8 @@ pub fn page(path: &[&str], command: &Command) -> String {
     }
     page.push("## Options".to_owned());
     if !options.is_empty() {
-        page.push(arguments("option", options));
+        page.push(arguments("option", options.clone()));
+        page.extend(options.into_iter().flat_map(details));
     }
     page.push("[Every command](README.md#options-of-every-command) takes `--env`.".to_owned());
     page.extend(help(&command.get_after_long_help().map(ToString::to_string).unwrap_or_default()));
@@ -124,36 +129,47 @@ fn meaning(arg: &Arg) -> String {
     escaped(&text)
 }
 
+/// Returns the paragraphs that only the long help of an option has. Indented lines are code.
+fn details(arg: &Arg) -> Vec<String> {
+    let long = arg.get_long_help().map(ToString::to_string).unwrap_or_default();
+    let mut parts: Vec<String> = long.split("\n\n").skip(1).map(str::to_owned).collect();
+    for part in &mut parts {
+        *part = match part.starts_with("  ") {
+            true => format!("```sh\n{}\n```", part.replace("\n  ", "\n").trim()),
+            false => wrapped(part),
+        };
+    }
+    if let Some(first) = parts.first_mut() {
+        *first = format!("With {}:\n\n{first}", name(arg));
+    }
+    parts
+}
+
 /// Returns the help of an argument, and the default at its end, if the help describes it.
 fn help_and_default(arg: &Arg) -> (String, Option<String>) {
-    let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
-    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
     match help.strip_suffix(']').and_then(|help| help.split_once(DEFAULT)) {
         Some((help, default)) => (help.trim_end().to_owned(), Some(default.to_owned())),
         None => (help, None),
     }
 }
 
-/// Formats the text after the help. A block whose first line has a colon, and whose other lines are indented, is a
-/// section with a table.
+/// Formats the text after the help. A section has a table.
 fn help(text: &str) -> Vec<String> {
     let mut parts = Vec::new();
-    for block in text.split("\n\n").filter(|block| !block.trim().is_empty()) {
-        let mut lines = block.lines();
-        let (head, rows) = (lines.next().unwrap_or_default(), Vec::from_iter(lines));
-        let is_section = !rows.is_empty() && rows.iter().all(|row| row.starts_with("  "));
-        let Some((title, intro)) = head.split_once(':').filter(|_| is_section) else {
-            parts.push(wrapped(block));
-            continue;
+    for block in blocks(text) {
+        let (title, intro, rows) = match block {
+            Block::Paragraph(text) => {
+                parts.push(wrapped(text));
+                continue;
+            }
+            Block::Section { title, intro, rows } => (title, intro, rows),
         };
         parts.push(format!("## {title}"));
         parts.extend((!intro.is_empty()).then(|| wrapped(intro)));
-        let row = |row: &&str| {
-            let (name, text) = row.trim().split_once("  ").unwrap_or((row.trim(), ""));
-            vec![format!("`{name}`"), escaped(text.trim())]
-        };
-        let what = if title.starts_with("Exit") { "code" } else { "field" };
-        parts.push(table(&[what, "meaning"], rows.iter().map(row)));
+        let what = if title == EXIT_TITLE { "code" } else { "field" };
+        let rows = rows.into_iter().map(|(name, text)| vec![format!("`{name}`"), escaped(text)]);
+        parts.push(table(&[what, "meaning"], rows));
     }
     parts
 }
@@ -190,10 +206,16 @@ fn escaped_word(word: &str) -> String {
     }
 }
 
-/// Breaks a paragraph into lines, and escapes it.
+/// Breaks a paragraph into lines, and escapes it. Code stays on one line unless it is long.
 fn wrapped(text: &str) -> String {
     let (mut lines, mut line) = (Vec::new(), String::new());
-    for word in escaped(text).split_whitespace() {
+    let text = escaped(text);
+    let glued = |(n, part): (usize, &str)| match n % 2 == 1 && part.len() < WIDTH / 2 {
+        true => part.replace(' ', GLUE),
+        false => part.to_owned(),
+    };
+    let text = text.split('`').enumerate().map(glued).collect::<Vec<_>>().join("`");
+    for word in text.split([' ', '\n']).filter(|word| !word.is_empty()) {
         if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > WIDTH {
             lines.push(std::mem::take(&mut line));
         }
@@ -203,7 +225,7 @@ fn wrapped(text: &str) -> String {
         line.push_str(word);
     }
     lines.push(line);
-    lines.join("\n")
+    lines.join("\n").replace(GLUE, " ")
 }
 
 #[cfg(test)]
@@ -230,5 +252,7 @@ mod tests {
         let text = wrapped(&"word ".repeat(50));
         assert!(text.lines().all(|line| line.len() <= WIDTH));
         assert_eq!(text.lines().count(), 3);
+        let text = wrapped(&format!("{} `bcce runs list` ends", "x".repeat(90)));
+        assert!(text.ends_with("\n`bcce runs list` ends"), "{text}");
     }
 }

@@ -191,7 +191,7 @@ impl Tracked for Run {
 
     fn print_json(&self, out: &mut dyn Write) -> std::io::Result<()> {
         match &self.record {
-            Some(record) => writeln!(out, "{}", serde_json::to_string_pretty(record)?),
+            Some(record) => crate::json::print(record, out),
             None => Ok(()),
         }
     }

@@ -2,8 +2,10 @@ use std::io::Write;
 use std::time::Duration;
 
 use crate::batch::Batch;
+use crate::batch::json::FIELDS;
 use crate::exit::{Exit, Outcome};
 use crate::follow::{Watch, follow_and_print};
+use crate::json;
 use crate::paint::render;
 use crate::references::first_batch;
 use crate::screen::{Moment, Shown};
@@ -13,6 +15,7 @@ use crate::values::{batch_id, duration};
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints an object.", &[&FIELDS]))]
 pub struct Args {
     /// Id of the batch, as `bcce batch list` shows it
     #[arg(value_name = "BATCH", value_parser = batch_id)]
