@@ -17,15 +17,16 @@ use crate::world::World;
 /// The number of unchanged lines around a change, as in `diff -u`.
 const AROUND: usize = 3;
 
-const FIELDS: [Field; 6] = [
+const FIELDS: [Field; 7] = [
+    ("documents", "list of the documents of the directory"),
     (
-        "documents",
-        "list of the documents of the directory, with the fields file, parameter, state, cause and diff",
+        "documents[].file, documents[].parameter",
+        "the file, and the SSM parameter to which a push writes it",
     ),
-    ("state", "unchanged, new, changed or broken"),
-    ("cause", "why the document is broken in the stack, or null"),
+    ("documents[].state", "unchanged, new, changed or broken"),
+    ("documents[].cause", "why the document is broken in the stack, or null"),
     (
-        "diff",
+        "documents[].diff",
         "differences from the text in the stack to that of the file, as `diff -u` prints them, or null",
     ),
     (

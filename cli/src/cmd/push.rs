@@ -21,12 +21,13 @@ use crate::stack::Stack;
 use crate::warm::warm;
 use crate::world::World;
 
-const FIELDS: [Field; 4] = [
-    ("documents", "list of the documents of the directory: parameter, state and key"),
-    ("state", "in a document, unchanged, new, changed or repaired"),
+const FIELDS: [Field; 5] = [
+    ("documents", "list of the documents of the directory"),
+    ("documents[].parameter", "the SSM parameter"),
+    ("documents[].state", "unchanged, new, changed or repaired"),
     (
-        "key",
-        "in a document, key of the object that holds a text which does not fit a parameter, or null",
+        "documents[].key",
+        "key of the object that holds a text which does not fit a parameter, or null",
     ),
     (
         "left",

@@ -35,18 +35,20 @@ use crate::world::World;
 
 const JSON_INTRO: &str = "Prints an object. With --dry-run, prints the fields of `found` and an estimate. With --wait, \
                           prints the state of the batch when it ends, as `bcce batch status` does.";
-const FIELDS: [Field; 9] = [
+const FIELDS: [Field; 11] = [
     ("batch_id", "id of the batch"),
     ("request_id", "idempotency key of the batch"),
     ("sent_before", "true if the same batch was sent before"),
+    ("found", "what was found in the source"),
+    ("found.workflow, found.source", "the workflow, and the source as it was given"),
+    ("found.items, found.rejected", "number of items, and how many of them are rejected"),
+    ("found.first_rejected", "list of the first rejected items: line, id and error"),
+    ("found.longest", "line and bytes of the longest item"),
     (
-        "found",
-        "what was found, with the fields workflow, source, items and rejected, which are numbers, and the following",
+        "found.worst_case",
+        "calls, tokens and usd in the worst case, and the models that are unpriced",
     ),
-    ("first_rejected", "list of the first rejected items: line, id and error"),
-    ("longest", "line and bytes of the longest item"),
-    ("worst_case", "calls, tokens and usd in the worst case, and the models that are unpriced"),
-    ("limit_usd, limit_tokens", "limits of the worst case, or null"),
+    ("found.limit_usd, found.limit_tokens", "limits of the worst case, or null"),
     ("estimate", ESTIMATE),
 ];
 

@@ -16,11 +16,11 @@ use crate::paint::{Line, span};
 use crate::world::World;
 
 const FIELDS: [Field; 3] = [
-    ("error", "in a group, name of the error"),
-    ("calls", "in a group, number of calls with the error"),
+    ("groups[].error", "name of the error"),
+    ("groups[].calls", "number of calls with the error"),
     (
-        "runs",
-        "in a group, number of runs with the error, or null if the dimension or a filter is one of calls",
+        "groups[].runs",
+        "number of runs with the error, or null if the dimension or a filter is one of calls",
     ),
 ];
 

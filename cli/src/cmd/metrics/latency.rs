@@ -16,10 +16,10 @@ use crate::world::World;
 
 const FIELDS: [Field; 3] = [
     (
-        "first_token_ms",
-        "in a group, count, p50, p90 and p99 of the time to the first token, in milliseconds",
+        "groups[].first_token_ms",
+        "count, p50, p90 and p99 of the time to the first token, in milliseconds",
     ),
-    ("answer_ms", "in a group, the same of the time to the whole answer"),
+    ("groups[].answer_ms", "the same of the time to the whole answer"),
     ("max_relative_error", "largest error of the times, as a share of them"),
 ];
 

@@ -19,11 +19,15 @@ use crate::paint::one_line;
 use crate::world::World;
 use crate::{figures, files};
 
-const FIELDS: [Field; 5] = [
-    ("models", "list of models: model, state, rows and reason"),
-    ("state", "same, new, changed, kept, blocked or missing"),
-    ("rows", "rows of prices.yaml that are added for the model, with the keys of the file"),
-    ("reason", "why a price is kept, blocked or missing, or null"),
+const FIELDS: [Field; 6] = [
+    ("models", "list of the models that were compared"),
+    ("models[].model", "id of the model, without the prefix of a profile"),
+    ("models[].state", "same, new, changed, kept, blocked or missing"),
+    (
+        "models[].rows",
+        "rows of prices.yaml that are added for the model, with the keys of the file",
+    ),
+    ("models[].reason", "why a price is kept, blocked or missing, or null"),
     ("written", "true if the file was written"),
 ];
 
