@@ -205,6 +205,22 @@ mod tests {
     }
 
     #[test]
+    fn json_has_the_state_and_the_differences_of_each_document() {
+        let documents = vec![
+            document("models", "a\n", State::Unchanged),
+            document("policy", "a\n", State::Changed("b\n".into())),
+        ];
+        let left = vec![("/bcce/dev/workflows/old".into(), None)];
+        let json = as_json(&Comparison { documents, left }, Path::new("dev"));
+        assert_eq!(json::undocumented(&json, &[&FIELDS]), [""; 0]);
+        assert_eq!(json["documents"][0]["diff"], Value::Null);
+        assert_eq!(json["documents"][1]["state"], "changed");
+        let diff = "--- /bcce/dev/policy\n+++ dev/policy.yaml\n@@ -1 +1 @@\n-b\n+a\n";
+        assert_eq!(json["documents"][1]["diff"], diff);
+        assert_eq!((&json["differing"], &json["left"][0]["cause"]), (&json!(1), &Value::Null));
+    }
+
+    #[test]
     fn lines_that_end_otherwise_are_seen_to() {
         let shown = shown(vec![document("policy", "a\n", State::Changed("a\r\n".into()))]);
         assert_eq!(shown[4..], ["@@ -1 +1 @@", "-a\u{240d}", "+a"]);

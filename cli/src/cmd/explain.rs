@@ -229,6 +229,7 @@ mod tests {
         assert_eq!(all.len(), 5);
         let one = executions(&run, &records, Some("summarise"), "").unwrap();
         let json = serde_json::to_value(explanation(&run, &records, &one)).unwrap();
+        assert_eq!(json::undocumented(&json, &[&FIELDS]), [""; 0]);
         assert_eq!(json["deadline"], "2026-11-01T12:01:00Z");
         let step = &json["steps"][0];
         assert_eq!((&step["step"], &step["status"]), (&"summarise".into(), &"SUCCEEDED".into()));

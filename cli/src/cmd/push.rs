@@ -185,6 +185,10 @@ mod tests {
             let document = document(name, "version: 1", state);
             let line = line(&document, &Entry::of("b", &document.name, &document.text));
             assert!(line.starts_with(expected), "{line}");
+            let entry = Entry::of("b", &document.name, &document.text);
+            let json = as_json(&document, &entry);
+            assert!(expected.contains(json["state"].as_str().unwrap()), "{json}");
+            assert_eq!(json["key"].is_string(), expected.contains("->"), "{json}");
         }
     }
 

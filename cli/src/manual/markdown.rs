@@ -168,7 +168,9 @@ fn help(text: &str) -> Vec<String> {
         parts.push(format!("## {title}"));
         parts.extend((!intro.is_empty()).then(|| wrapped(intro)));
         let what = if title == EXIT_TITLE { "code" } else { "field" };
-        let rows = rows.into_iter().map(|(name, text)| vec![format!("`{name}`"), escaped(text)]);
+        let rows = rows
+            .into_iter()
+            .map(|(name, text)| vec![format!("`{}`", name.replace(", ", "`, `")), escaped(text)]);
         parts.push(table(&[what, "meaning"], rows));
     }
     parts

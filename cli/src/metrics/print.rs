@@ -31,20 +31,23 @@ pub const REPORT: [Field; 7] = [
 ];
 
 /// The fields of sums: those of each group and of the total. Amounts are decimal numbers.
-pub const SUMS: [Field; 12] = [
+pub const SUMS: [Field; 18] = [
     ("cost_by_day", "list of days: day and known_cost_usd"),
     ("total", "sums over all groups, with the fields of a group, which follow"),
     ("total_before", "with --compare, the sums of the period before; a group has them as `before`"),
     ("runs, failed_runs", "numbers of runs, or null if the dimension or a filter is one of calls"),
+    ("calls", "number of calls, of which the following are parts"),
+    ("failed_calls", "calls that failed"),
+    ("rejected_calls", "calls that the target rejected: a fault of the configuration"),
+    ("unknown_calls", "calls whose usage is unknown"),
+    ("unpriced_calls", "calls whose cost is unknown"),
+    ("lost_calls", "calls that no artifact records"),
     (
-        "calls",
-        "number of calls; failed_calls, rejected_calls, unknown_calls, unpriced_calls and lost_calls are parts of it",
+        "usage, known_usage",
+        "tokens; usage is null if that of a call is unknown, and known_usage has the others",
     ),
-    ("usage", "tokens, or null if the usage of a call is unknown; known_usage is the known part"),
-    (
-        "cost_usd",
-        "cost, or null if the cost of a call is unknown; priced_subtotal_usd is the known part",
-    ),
+    ("cost_usd", "cost, or null if that of a call is unknown"),
+    ("priced_subtotal_usd", "if cost_usd is null, the sum of the known costs"),
     ("unpriced", "ids of the models without a price"),
     ("failed_cost_usd", "cost of the calls that failed"),
     ("cache_saved_usd", "amount that reads from prompt caches saved"),

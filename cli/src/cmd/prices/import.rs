@@ -221,3 +221,18 @@ fn difference(before: &PriceRow, after: &PriceRow) -> String {
     }
     if parts.is_empty() { format!("the same price from {}", after.from) } else { parts.join(", ") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_says_what_became_of_each_model() {
+        let changes = [("a", Change::Same), ("b", Change::Missing("is not in the catalog".into()))];
+        let json = as_json(&changes, false);
+        assert_eq!(json::undocumented(&json, &[&FIELDS]), [""; 0]);
+        let same = json!({ "model": "a", "state": "same", "rows": [], "reason": null });
+        assert_eq!(json["models"][0], same);
+        assert_eq!(json["models"][1]["reason"], "is not in the catalog");
+    }
+}
