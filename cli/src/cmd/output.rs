@@ -16,7 +16,8 @@ use crate::tracked::Tracked;
 use crate::values::run_id;
 use crate::world::World;
 
-const FIELDS: [Field; 12] = [
+const FIELDS: [Field; 15] = [
+    ("version", "1"),
     ("run_id, step_id", "ids of the run and the step"),
     ("item", "number of the item, from 0, if the step has `for_each`"),
     ("attempt_no", "run attempt that made the calls"),
@@ -25,8 +26,13 @@ const FIELDS: [Field; 12] = [
     ("stop_reason", "why the model stopped, as Bedrock names it"),
     ("decisions", "list of decisions about the targets, each with its reasons"),
     ("attempts", "list of calls: target, outcome, error, times, usage and cost_usd"),
-    ("usage", "tokens of all calls, or null if the usage of a call is unknown"),
+    ("cached_from", "first answer to the same call, if the response cache answered the step"),
+    (
+        "usage, known_usage",
+        "tokens of all calls; usage is null if that of a call is unknown, and known_usage has the others",
+    ),
     ("cost_usd", "cost of all calls, or null if the cost of a call is unknown"),
+    ("priced_subtotal_usd", "if cost_usd is null, the sum of the known costs"),
     ("unpriced", "ids of the models without a price"),
     ("prompt_sha256", "digest of the rendered prompt"),
 ];
@@ -131,6 +137,8 @@ mod tests {
         }
         let outputs = outputs("one", &[ANSWER.as_bytes().to_vec()]).unwrap();
         assert_eq!(text(&outputs), "It opens.");
+        let artifact: Value = serde_json::from_str(ANSWER).unwrap();
+        assert_eq!(json::undocumented(&artifact, &[&FIELDS]), [""; 0]);
     }
 
     #[test]

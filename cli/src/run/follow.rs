@@ -190,9 +190,6 @@ impl Tracked for Run {
     }
 
     fn print_json(&self, out: &mut dyn Write) -> std::io::Result<()> {
-        match &self.record {
-            Some(record) => crate::json::print(record, out),
-            None => Ok(()),
-        }
+        self.sealed_record().map_or(Ok(()), |record| crate::json::print(&record, out))
     }
 }
