@@ -4,13 +4,14 @@ use clap::builder::styling::Styles;
 use clap::{Parser, Subcommand};
 
 use crate::cmd;
+use crate::json::{fields, records};
 use crate::values::name;
 
 /// Run Claude workflows on Amazon Bedrock
 ///
 /// Sends requests to a deployed BCCE stack, follows their runs, and reads and verifies the results.
 #[derive(Debug, Parser)]
-#[command(name = "bcce", version, styles = Styles::styled(), after_help = EXIT_CODES, max_term_width = 100)]
+#[command(name = "bcce", version, styles = Styles::styled(), after_help = after_help(), max_term_width = 100)]
 pub struct Cli {
     /// Environment of the stack; the SSM parameter /bcce/ENV/stack holds the stack's outputs
     #[arg(
@@ -27,16 +28,24 @@ pub struct Cli {
     pub verb: Verb,
 }
 
-const EXIT_CODES: &str = "\
+pub const EXIT_TITLE: &str = "Exit codes";
+/// The exit codes, for the help of `bcce` and the manual of each command.
+pub const EXIT_CODES: &str = "\
 Exit codes:
-  0  success: the run, or every item of the batch, succeeded
-  1  failure: the run, an item of the batch or a check failed, or `config diff` found a difference
-  2  invalid usage or input; nothing was sent
-  3  AWS or the stack could not be reached, or returned an error
-  4  timed out while waiting; the run or the batch continues
+  0    success: the run, or every item of the batch, succeeded
+  1    failure: the run, an item of the batch or a check failed, or `config diff` found a difference
+  2    invalid usage or input; nothing was sent
+  3    AWS or the stack could not be reached, or returned an error
+  4    timed out while waiting; the run or the batch continues
+  141  the reader of the output closed the pipe";
 
-The AWS environment selects the account and the region: AWS_PROFILE, AWS_REGION, access keys, SSO or a role.
-For the local stack of `make up`, run `set -a; . .local/stack.env; set +a` first.";
+fn after_help() -> String {
+    format!(
+        "{EXIT_CODES}\n\n\
+         The AWS environment selects the account and the region: AWS_PROFILE, AWS_REGION, access keys, SSO or a role. \
+         For the local stack of `make up`, run `set -a; . .local/stack.env; set +a` first."
+    )
+}
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
@@ -96,6 +105,18 @@ pub enum Verb {
     /// manifest-1.json.sig`, and each digest that the manifest lists with `sha256sum`. The line before the manifest
     /// contains the `kind` of the manifest: run, item, batch or part.
     Key(cmd::key::Args),
+    /// Print a script that completes commands and options in a shell
+    ///
+    /// For bash, add `source <(bcce completions bash)` to ~/.bashrc. For zsh, write the script to a file `_bcce` in a
+    /// directory of `$fpath`, before `compinit`. For fish, write it to ~/.config/fish/completions/bcce.fish. The command
+    /// does not need AWS.
+    Completions(cmd::completions::Args),
+    /// Print the man page of a command, or write those of all commands
+    ///
+    /// `bcce man --dir DIR` writes them; choose a directory such as ~/.local/share/man/man1, where `man bcce` and
+    /// `man bcce-runs-list` find them. With --markdown, the pages are those of docs/reference. The command does not need
+    /// AWS.
+    Man(cmd::man::Args),
 }
 
 #[derive(Debug, Subcommand)]
@@ -106,12 +127,9 @@ pub enum Runs {
     /// `next page: --cursor CURSOR`: the same command with this option prints the next page. One command reads at most
     /// 100,000 records, and says so if older ones were not searched.
     ///
-    /// With --json, the output is an array of records with the fields `run_id`, `attempt_no`, `tenant`, `workflow`,
-    /// `request_id`, `execution_arn`, `status`, `started_at`, `ended_at`, `manifest`, `cost_usd`, `cost_is_complete`,
-    /// `error_name` and `error_message`, and where they apply `truncated` and `tags`. What is not known yet is null.
-    ///
     /// Packed items of batches are not listed: `bcce batch results` prints their run ids. The other commands take these
     /// ids like any other.
+    #[command(after_long_help = fields("Prints an array of records, newest first.", &[&records::RUN]))]
     List(cmd::list::Args),
     /// Show a run with its steps, attempts, cost and artifacts
     Show(cmd::show::Args),
@@ -130,9 +148,7 @@ pub enum Runs {
     /// hour after its end. A packed item of a batch has the lines of its part and of its batch, too. The lines that
     /// Lambda itself writes, such as those about a function that timed out, do not have the run id and are not printed.
     ///
-    /// With --json, each line is an object with the fields `at`, `function` and `line`: what the function wrote, with
-    /// its `level`, `message` and ids, or a string if that is not JSON. Log lines are kept for as long as the template
-    /// parameter LogRetentionDays says.
+    /// Log lines are kept for as long as the template parameter LogRetentionDays says.
     Logs(cmd::logs::Args),
     /// Print the answer of a run
     Output(cmd::output::Args),
@@ -185,9 +201,8 @@ pub enum Batch {
     /// List batches, newest first
     ///
     /// If there may be more, the last line on standard error is `next page: --cursor CURSOR`: the same command with this
-    /// option prints the next page. With --json, the output is an array of records with the fields `batch_id`,
-    /// `attempt_no`, `tenant`, `workflow`, `request_id`, `execution_arn`, `status`, `started_at`, `ended_at`, `items`,
-    /// `rejected`, `to_run`, `mode`, `allowed_failures`, `manifest`, `error_name` and `error_message`.
+    /// option prints the next page.
+    #[command(after_long_help = fields("Prints an array of records, newest first.", &[&records::BATCH]))]
     List(cmd::batch::list::Args),
     /// Show the progress, the speed, the cost and the failures of a batch; with --watch, until it ends
     ///
@@ -249,11 +264,6 @@ pub enum Metrics {
     /// A step needs 100 answers and a target 20 calls; what has fewer is listed. Advice about money needs at least one
     /// cent. A document applies to every tenant, so the calls of all tenants count. Choose a --period that begins after
     /// the last change of the documents, because earlier calls were made with other values.
-    ///
-    /// With --json, `advice` is a list with the fields `kind` (max_tokens, cut_answers, unused_cache, cache_loss, bulk
-    /// or failing_target), `title`, `about`, `measured` with its `figures`, `matters`, `change` (`document`, `key`,
-    /// `from`, `to`, `text`) and `usd`, which is null if the change saves no known amount of money. `too_few` lists the
-    /// steps and targets with too few calls, and `not_examined` the workflows without a valid configuration.
     Advice(cmd::metrics::advice::Args),
     /// Compare the ledger with an AWS Cost and Usage Report 2.0, and name each difference
     ///

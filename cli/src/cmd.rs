@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod budgets;
 pub mod cancel;
+pub mod completions;
 pub mod diff;
 pub mod dlq;
 pub mod explain;
@@ -11,6 +12,7 @@ pub mod follow;
 pub mod key;
 pub mod list;
 pub mod logs;
+pub mod man;
 pub mod metrics;
 pub mod models;
 pub mod output;

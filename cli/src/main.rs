@@ -11,13 +11,16 @@ mod exit; // exit codes, and errors with advice
 mod figures; // formats numbers, times and costs
 mod files; // reads text files
 mod follow; // follows a run or a batch until it ends
+mod json; // prints JSON and documents its fields
 mod latest; // lists the records of the last days, newest first
 mod letters; // reads and selects dead letters
 mod logs; // merges the log lines of a run
 mod lookup; // finds runs and batches by name
+mod manual; // man pages and the reference of the commands
 mod metrics; // usage and costs of a period
 mod models; // the targets of the model aliases
 mod packed; // the attempts of a run that a batch packed
+mod page; // breaks lines at a width
 mod paint; // colored lines
 mod profiles; // describes the inference profiles of a configuration
 mod reconcile; // compares the ledger with the bill
@@ -33,6 +36,7 @@ mod values; // parses the values of options and arguments
 mod warm; // lets Bedrock compile schemas in advance
 mod world; // the terminal, the clock, standard input
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use arguments::{Batch, BudgetVerb, Cli, Config, Dlq, Metrics, Prices, Runs, Verb};
@@ -41,7 +45,7 @@ use arguments::{Batch, BudgetVerb, Cli, Config, Dlq, Metrics, Prices, Runs, Verb
 async fn main() -> ExitCode {
     let Cli { environment, verb } = clap::Parser::parse();
     let (world, out) = (world::World::of_this_process(environment), &mut terminal::output());
-    exit::report(match verb {
+    let outcome = match verb {
         Verb::Submit(args) => cmd::submit::run(args, &world, out).await,
         Verb::Runs(Runs::List(args)) => cmd::list::run(args, &world, out).await,
         Verb::Runs(Runs::Show(args)) => cmd::show::run(args, &world, out).await,
@@ -86,5 +90,9 @@ async fn main() -> ExitCode {
         Verb::Config(Config::Push(args)) => cmd::push::run(args, &world, out).await,
         Verb::Prices(Prices::Import(args)) => cmd::prices::import::run(args, &world, out).await,
         Verb::Key(args) => cmd::key::run(args, &world, out).await,
-    })
+        Verb::Completions(args) => cmd::completions::run(args, out),
+        Verb::Man(args) => cmd::man::run(args, out),
+    };
+    // Output that ends without a line break is written only now.
+    exit::report(outcome.and_then(|exit| Ok(out.flush().map(|()| exit)?)))
 }

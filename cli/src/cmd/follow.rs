@@ -5,6 +5,7 @@ use bcce_core::run::ids::RunRef;
 
 use crate::exit::Outcome;
 use crate::follow::{Watch, follow_and_print};
+use crate::json;
 use crate::lookup::RunName;
 use crate::run::Run;
 use crate::stack::Stack;
@@ -15,6 +16,7 @@ use crate::world::World;
 const HASH: usize = 33;
 
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints the record of the latest run attempt, once the run has ended.", &[&json::records::RUN]))]
 pub struct Args {
     #[command(flatten)]
     run: RunName,

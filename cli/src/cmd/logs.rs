@@ -7,6 +7,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::exit::{Exit, Outcome};
 use crate::figures;
+use crate::json::{self, Field};
 use crate::logs::line::{Entry, Level, Subject};
 use crate::logs::{FUNCTIONS, Merged, Source, merge, sources};
 use crate::lookup::RunName;
@@ -20,7 +21,14 @@ use crate::world::World;
 /// the run and dispatch starts it. After the end, the run is counted.
 const MARGIN: Duration = Duration::minutes(15);
 
+const FIELDS: [Field; 3] = [
+    ("at", "time of the line"),
+    ("function", "function that wrote it, or null"),
+    ("line", "what the function wrote: level, message and ids, or a string if that is not JSON"),
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints a line of JSON for each line of the logs.", &[&FIELDS]))]
 pub struct Args {
     #[command(flatten)]
     run: RunName,

@@ -8,6 +8,7 @@ use bcce_core::run::artifact::StepArtifact;
 use serde_json::Value;
 
 use crate::exit::{Exit, Failure, Outcome};
+use crate::json::{self, Field};
 use crate::lookup::RunName;
 use crate::packed::objects::RunObjects;
 use crate::run::Run;
@@ -15,7 +16,29 @@ use crate::stack::Stack;
 use crate::tracked::Tracked;
 use crate::world::World;
 
+const FIELDS: [Field; 15] = [
+    ("version", "1"),
+    ("run_id, step_id", "ids of the run and the step"),
+    ("item", "number of the item, from 0, if the step has `for_each`"),
+    ("attempt_no", "run attempt that made the calls"),
+    ("output", "the answer: `text`, and `json` if the step asks for JSON"),
+    ("truncated", "true if max_tokens cut the answer"),
+    ("stop_reason", "why the model stopped, as Bedrock names it"),
+    ("decisions", "list of decisions about the targets, each with its reasons"),
+    ("attempts", "list of calls: target, outcome, error, times, usage and cost_usd"),
+    ("cached_from", "first answer to the same call, if the response cache answered the step"),
+    (
+        "usage, known_usage",
+        "tokens of all calls; usage is null if that of a call is unknown, and known_usage has the others",
+    ),
+    ("cost_usd", "cost of all calls, or null if the cost of a call is unknown"),
+    ("priced_subtotal_usd", "if cost_usd is null, the sum of the known costs"),
+    ("unpriced", "ids of the models without a price"),
+    ("prompt_sha256", "digest of the rendered prompt"),
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints the artifact of the step, or one for each item, as it is stored.", &[&FIELDS]))]
 pub struct Args {
     #[command(flatten)]
     run: RunName,
@@ -114,6 +137,8 @@ mod tests {
         }
         let outputs = outputs("one", &[ANSWER.as_bytes().to_vec()]).unwrap();
         assert_eq!(text(&outputs), "It opens.");
+        let artifact: Value = serde_json::from_str(ANSWER).unwrap();
+        assert_eq!(json::undocumented(&artifact, &[&FIELDS]), [""; 0]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::follow::{Watch, follow_and_print};
+use crate::json::{self, Field};
 use crate::lookup::RunName;
 use crate::references::run_reference;
 use crate::run::Run;
@@ -19,7 +20,12 @@ use crate::tracked::Tracked;
 use crate::values::duration;
 use crate::world::World;
 
+/// The fields of an attempt that was started.
+const STARTED: [Field; 2] =
+    [("run_id", "id of the run"), ("attempt_no", "number of the attempt, from 1")];
+
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints the new run attempt. With --wait, prints the record of the run when it ends, as `bcce runs follow` does.", &[&STARTED]))]
 pub struct Args {
     #[command(flatten)]
     run: RunName,
@@ -56,7 +62,7 @@ pub async fn retry<T: Tracked>(
     world: &World,
     next: T,
     wait: Option<Duration>,
-    json: bool,
+    is_json: bool,
     out: &mut dyn Write,
 ) -> Outcome {
     let id = next.id();
@@ -73,11 +79,11 @@ pub async fn retry<T: Tracked>(
     }
     if let Some(timeout) = wait {
         let watch = Watch { timeout, sent: true };
-        return follow_and_print(stack, world, next, watch, json, out).await;
+        return follow_and_print(stack, world, next, watch, is_json, out).await;
     }
-    if json {
+    if is_json {
         let name = format!("{}_id", T::NOUN);
-        writeln!(out, "{}", json!({ name: id, "attempt_no": attempt_no }))?;
+        json::print(&json!({ name: id, "attempt_no": attempt_no }), out)?;
     } else {
         writeln!(out, "{id}  attempt {attempt_no}")?;
     }

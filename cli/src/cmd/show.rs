@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::exit::{Exit, Outcome};
 use crate::figures;
+use crate::json::{self, Field};
 use crate::lookup::RunName;
 use crate::packed::objects::RunObjects;
 use crate::paint::{Ink, Line, field, render, span};
@@ -18,7 +19,17 @@ use crate::stack::Stack;
 use crate::tracked::Tracked;
 use crate::world::World;
 
+const FIELDS: [Field; 3] = [
+    (
+        "records",
+        "records of the run attempts, the first one first, with the fields that `bcce runs list` has",
+    ),
+    ("manifest", "manifest of the latest run attempt, or null before it is sealed"),
+    ("place", "for a packed run, its batch, part and number in the batch; otherwise null"),
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints an object.", &[&FIELDS]))]
 pub struct Args {
     #[command(flatten)]
     run: RunName,
@@ -35,7 +46,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     if args.json {
         let place = run.packed_attempt().map(|packed| &packed.place);
         let shown = json!({ "records": records, "manifest": run.manifest, "place": place });
-        writeln!(out, "{}", serde_json::to_string_pretty(&shown).unwrap_or_default())?;
+        json::print(&shown, out)?;
         return Ok(Exit::Done);
     }
     let now = world.now();

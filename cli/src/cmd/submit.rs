@@ -19,6 +19,7 @@ use self::files::Lists;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::files::text;
 use crate::follow::{Watch, follow_and_print};
+use crate::json::{self, Field};
 use crate::run::Run;
 use crate::stack::Stack;
 use crate::values::duration;
@@ -28,7 +29,14 @@ use crate::world::World;
 pub const TENANT: &str = "default";
 
 // The usage puts the workflow first, because after `--files` it would be taken for a file.
+const JSON_INTRO: &str = "Prints the ids of the request. With --wait, prints the record of the run when it ends, as \
+                          `bcce runs follow` does. With --dry-run, prints the other fields.";
+/// The fields of a request that was sent.
+const SENT: [Field; 2] =
+    [("run_id", "id of the run"), ("request_id", "idempotency key of the request")];
+
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields(JSON_INTRO, &[&SENT, &dry_run::FIELDS]))]
 #[command(override_usage = "bcce submit <WORKFLOW> [OPTIONS]")]
 pub struct Args {
     /// Name of the workflow
@@ -60,8 +68,7 @@ pub struct Args {
     /// Maximum time to wait with --wait, such as 90s, 30m or 2h; the run continues after it
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = duration, requires = "wait")]
     timeout: Duration,
-    /// Print the run id and the request id as JSON; with --dry-run, print the plan, the estimate, worst_case, and its
-    /// limits limit_usd and limit_tokens; or with --wait the record of the run when it ends
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }
@@ -91,7 +98,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     if !args.wait {
         if args.json {
             let sent = serde_json::json!({ "run_id": run.run_id, "request_id": run.request_id });
-            writeln!(out, "{sent}")?;
+            json::print(&sent, out)?;
         } else {
             writeln!(out, "{}", run.run_id)?;
         }

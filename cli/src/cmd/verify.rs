@@ -6,18 +6,20 @@ use bcce_core::ports::{FindPlaces, ListObjects, ReadAttempts};
 use bcce_core::run::ids::RunRef;
 
 use crate::exit::{Exit, Failure, Outcome};
+use crate::json;
 use crate::lookup::RunName;
 use crate::references::{placed_run, run_reference};
 use crate::run::Run;
 use crate::seal::key::Known;
 use crate::seal::packed::inspect_all;
-use crate::seal::verified::{Sealed, Verified};
+use crate::seal::verified::{FIELDS, Sealed, Verified};
 use crate::seal::{inspect, manifest_attempt, taken_away};
 use crate::stack::{Stack, unknown};
 use crate::tracked::Tracked;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints an object.", &[&[("run_id", "id of the run")], &FIELDS]))]
 pub struct Args {
     #[command(flatten)]
     run: RunName,

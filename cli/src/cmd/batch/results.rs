@@ -4,11 +4,26 @@ use bcce_core::batch::{BatchManifest, ItemResult, ItemStatus};
 
 use crate::batch::objects::{Lines, manifest, print};
 use crate::exit::{Exit, Outcome};
+use crate::json::{self, Field};
 use crate::lookup::BatchName;
 use crate::stack::Stack;
 use crate::world::World;
 
+const FIELDS: [Field; 10] = [
+    ("n", "number of the item in the batch, from 1"),
+    ("line", "line of the source on which the item begins, or place of the object in the listing"),
+    ("id", "id of the item; missing if it has none"),
+    ("status", "SUCCEEDED, FAILED, CANCELLED, REJECTED, SKIPPED or RUNNING"),
+    ("run_id", "id of the run, or null if no run was started"),
+    ("attempt_no", "number of the run attempt; missing if there is none"),
+    ("manifest", "key of the manifest of the run; missing if there is none"),
+    ("totals", "usage and cost_usd of the run; missing if it has no manifest"),
+    ("truncated", "number of answers that max_tokens cut; missing if there are none"),
+    ("error", "name and message of the error; missing if there is none"),
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints a line of JSON for each item.", &[&FIELDS]))]
 pub struct Args {
     #[command(flatten)]
     batch: BatchName,

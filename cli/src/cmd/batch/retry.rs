@@ -9,6 +9,7 @@ use bcce_core::run::ids::MAX_ATTEMPTS;
 use crate::batch::Batch;
 use crate::cmd::retry::{not_over, retry};
 use crate::exit::{Failure, Outcome};
+use crate::json::{self, Field};
 use crate::lookup::BatchName;
 use crate::references::batch_reference;
 use crate::stack::Stack;
@@ -16,7 +17,12 @@ use crate::tracked::Tracked;
 use crate::values::duration;
 use crate::world::World;
 
+/// The fields of an attempt that was started.
+const STARTED: [Field; 2] =
+    [("batch_id", "id of the batch"), ("attempt_no", "number of the attempt, from 1")];
+
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints the new attempt. With --wait, prints the state of the batch when it ends, as `bcce batch status` does.", &[&STARTED]))]
 pub struct Args {
     #[command(flatten)]
     batch: BatchName,

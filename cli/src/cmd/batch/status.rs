@@ -2,8 +2,10 @@ use std::io::Write;
 use std::time::Duration;
 
 use crate::batch::Batch;
+use crate::batch::json::FIELDS;
 use crate::exit::{Exit, Outcome};
 use crate::follow::{Watch, follow_and_print};
+use crate::json;
 use crate::lookup::BatchName;
 use crate::paint::render;
 use crate::references::first_batch;
@@ -14,6 +16,7 @@ use crate::values::duration;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints an object.", &[&FIELDS]))]
 pub struct Args {
     #[command(flatten)]
     batch: BatchName,

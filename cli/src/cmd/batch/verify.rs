@@ -2,14 +2,16 @@ use std::io::Write;
 
 use crate::batch::objects::sealed;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::json;
 use crate::lookup::BatchName;
 use crate::seal::batch::{inspect, objects, parts};
 use crate::seal::key::Known;
-use crate::seal::verified::{Sealed, Verified};
+use crate::seal::verified::{FIELDS, Sealed, Verified};
 use crate::stack::Stack;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints an object.", &[&[("batch_id", "id of the batch")], &FIELDS]))]
 pub struct Args {
     #[command(flatten)]
     batch: BatchName,

@@ -111,6 +111,22 @@ fn an_execution_that_ended_without_a_manifest_is_noticed() {
     assert_eq!(run.status(), Status::Finalizing("TIMED_OUT".into()));
 }
 
+/// The record is closed after the manifest is written. JSON must not say that the run is running in between.
+#[test]
+fn the_record_of_a_sealed_run_has_the_status_of_the_manifest() {
+    let mut run = review(&["summarise"]);
+    run.note_record(record(1, RunStatus::Running));
+    assert_eq!(run.sealed_record().unwrap().status, RunStatus::Running);
+    let manifest = String::from_utf8(crate::seal::tests::manifest(&run.reference, &[])).unwrap();
+    let manifest = manifest.replace("SUCCEEDED", "CANCELLED");
+    run.absorb(&run.reference.manifest_key(), manifest.as_bytes()).unwrap();
+    run.execution = Some("ABORTED".into());
+    let sealed = run.sealed_record().unwrap();
+    assert_eq!(sealed.status, RunStatus::Cancelled);
+    assert_eq!(sealed.manifest, Some(run.reference.manifest_key()));
+    assert!(sealed.ended_at.is_some());
+}
+
 #[test]
 fn without_execution_and_record_nothing_is_known() {
     let mut run = review(&[]);
