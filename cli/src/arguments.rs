@@ -4,6 +4,7 @@ use clap::builder::styling::Styles;
 use clap::{Parser, Subcommand};
 
 use crate::cmd;
+use crate::exit::EXIT_CODES;
 use crate::json::{fields, records};
 use crate::values::name;
 
@@ -27,17 +28,6 @@ pub struct Cli {
     #[command(subcommand)]
     pub verb: Verb,
 }
-
-pub const EXIT_TITLE: &str = "Exit codes";
-/// The exit codes, for the help of `bcce` and the manual of each command.
-pub const EXIT_CODES: &str = "\
-Exit codes:
-  0    success: the run, or every item of the batch, succeeded
-  1    failure: the run, an item of the batch or a check failed, or `config diff` found a difference
-  2    invalid usage or input; nothing was sent
-  3    AWS or the stack could not be reached, or returned an error
-  4    timed out while waiting; the run or the batch continues
-  141  the reader of the output closed the pipe";
 
 fn after_help() -> String {
     format!(

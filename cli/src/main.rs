@@ -24,6 +24,8 @@ mod page; // breaks lines at a width
 mod paint; // colored lines
 mod profiles; // describes the inference profiles of a configuration
 mod reconcile; // compares the ledger with the bill
+#[cfg(test)]
+mod reference; // tests the pages of docs/reference
 mod references; // builds references from records of the ledger
 mod run; // a run: its state and its display
 mod screen; // displays a run or a batch while it is followed
@@ -38,6 +40,8 @@ mod world; // the terminal, the clock, standard input
 
 use std::io::Write;
 use std::process::ExitCode;
+
+use clap::CommandFactory;
 
 use arguments::{Batch, BudgetVerb, Cli, Config, Dlq, Metrics, Prices, Runs, Verb};
 
@@ -90,8 +94,8 @@ async fn main() -> ExitCode {
         Verb::Config(Config::Push(args)) => cmd::push::run(args, &world, out).await,
         Verb::Prices(Prices::Import(args)) => cmd::prices::import::run(args, &world, out).await,
         Verb::Key(args) => cmd::key::run(args, &world, out).await,
-        Verb::Completions(args) => cmd::completions::run(args, out),
-        Verb::Man(args) => cmd::man::run(args, out),
+        Verb::Completions(args) => cmd::completions::run(args, Cli::command(), out),
+        Verb::Man(args) => cmd::man::run(args, Cli::command(), out),
     };
     // Output that ends without a line break is written only now.
     exit::report(outcome.and_then(|exit| Ok(out.flush().map(|()| exit)?)))

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use clap::Command;
 
-use crate::arguments::EXIT_CODES;
+use crate::exit::EXIT_CODES;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -90,7 +90,7 @@ pub fn write(dir: &Path, pages: &Pages, format: Format) -> std::io::Result<()> {
 }
 
 /// Returns the files of a directory that look like pages and are none of `pages`.
-fn left_over(dir: &Path, pages: &Pages, format: Format) -> std::io::Result<Vec<String>> {
+pub fn left_over(dir: &Path, pages: &Pages, format: Format) -> std::io::Result<Vec<String>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dir)? {
         let file = entry?.file_name().to_string_lossy().into_owned();
@@ -100,6 +100,3 @@ fn left_over(dir: &Path, pages: &Pages, format: Format) -> std::io::Result<Vec<S
     }
     Ok(files)
 }
-
-#[cfg(test)]
-mod tests;

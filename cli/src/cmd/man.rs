@@ -1,9 +1,8 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use clap::CommandFactory;
+use clap::Command;
 
-use crate::arguments::Cli;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::figures;
 use crate::manual::{self, Format};
@@ -21,9 +20,9 @@ pub struct Args {
     markdown: bool,
 }
 
-pub fn run(args: Args, out: &mut dyn Write) -> Outcome {
+pub fn run(args: Args, root: Command, out: &mut dyn Write) -> Outcome {
     let format = if args.markdown { Format::Markdown } else { Format::Man };
-    let pages = manual::pages(Cli::command(), format);
+    let pages = manual::pages(root, format);
     if let Some(dir) = &args.dir {
         manual::write(dir, &pages, format).map_err(|error| unwritten(dir, &error))?;
         let count = figures::plural(pages.len(), "page");
@@ -44,25 +43,4 @@ fn unwritten(dir: &Path, error: &std::io::Error) -> Failure {
 fn unknown(path: &[&str]) -> Failure {
     let what = format!("there is no page for `bcce {}`", path.join(" "));
     Failure::usage(what, "`bcce help` lists the commands")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn page(command: &[&str], markdown: bool) -> Outcome<String> {
-        let command = command.iter().map(ToString::to_string).collect();
-        let mut out = Vec::new();
-        run(Args { command, dir: None, markdown }, &mut out)?;
-        Ok(String::from_utf8(out).unwrap())
-    }
-
-    #[test]
-    fn one_page_or_the_overview_is_printed() {
-        assert!(page(&["runs", "list"], false).unwrap().contains("bcce\\-runs\\-list"));
-        assert!(page(&[], false).unwrap().contains("bcce\\-config(1)"));
-        assert!(page(&["runs", "list"], true).unwrap().starts_with("# bcce runs list\n"));
-        let failure = page(&["runs", "lost"], false).unwrap_err();
-        assert_eq!(failure.what, "there is no page for `bcce runs lost`");
-    }
 }

@@ -39,22 +39,3 @@ pub const BATCH: [Field; 16] = [
     ("manifest", "key of the manifest, or null before it is sealed"),
     ("error_name, error_message", "name of the error and what was wrong, or null"),
 ];
-
-#[cfg(test)]
-mod tests {
-    use bcce_core::batch::BatchStatus;
-    use bcce_core::run::notification::RunStatus;
-
-    use super::*;
-    use crate::json::undocumented;
-
-    #[test]
-    fn the_fields_of_records_are_documented() {
-        let mut run = crate::run::samples::record(1, RunStatus::Failed).unwrap();
-        run.truncated = 1;
-        run.tags = [("team".to_owned(), "a".to_owned())].into();
-        assert_eq!(undocumented(&serde_json::to_value(run).unwrap(), &[&RUN]), [""; 0]);
-        let batch = crate::batch::samples::record(1, BatchStatus::Failed);
-        assert_eq!(undocumented(&serde_json::to_value(batch).unwrap(), &[&BATCH]), [""; 0]);
-    }
-}

@@ -4,7 +4,7 @@ use clap::{Arg, Command};
 
 use super::Format;
 use super::blocks::{Block, blocks};
-use crate::arguments::EXIT_TITLE;
+use crate::exit::EXIT_TITLE;
 
 /// The width of a line outside of tables and code, in characters.
 const WIDTH: usize = 100;

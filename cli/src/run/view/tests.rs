@@ -166,3 +166,16 @@ fn an_answer_from_the_response_cache_is_noted_below_its_step_and_in_a_log() {
     let expected = "correctness: answered from the response cache, by run earlier";
     assert!(lines.contains(&expected.into()), "{lines:#?}");
 }
+
+#[test]
+fn a_narrow_terminal_shows_the_status_and_the_cost_of_a_run() {
+    let now = time::macros::datetime!(2026-11-01 12:00:30 UTC);
+    let picture = failing_over().picture(Moment { now, since: now, frame: 0 }, 40);
+    let lines = crate::screen::broken(picture, 40);
+    let lines: Vec<String> = lines.iter().map(|line| render(line, false, 40)).collect();
+    let text = lines.join("\n");
+    for part in ["RUNNING", "Bcce.TargetThrottled", "1.3 s  $0.0031\n", "1,204 tokens in"] {
+        assert!(text.contains(part), "{part} is missing in\n{text}");
+    }
+    assert!(!text.contains('…'), "{text}");
+}

@@ -1,9 +1,11 @@
-use std::path::PathBuf;
+//! Tests the manual of the whole command line: docs/reference, man pages, completions and the fields of JSON.
+
+use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
 
-use super::*;
 use crate::arguments::Cli;
+use crate::manual::{Format, commands, left_over, pages, write};
 
 /// The commands without `--json`, each with the reason.
 const WITHOUT_JSON: [(&str, &str); 5] = [
@@ -66,4 +68,30 @@ fn every_command_documents_its_json_or_says_why_it_has_none() {
         assert!(is_documented || !has_json, "{name}: its help does not document the JSON fields");
     }
     assert!(exempt.is_empty(), "there are no such commands: {exempt:?}");
+}
+
+#[test]
+fn each_shell_completes_commands_and_options() {
+    use clap_complete::Shell;
+    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+        let script = crate::cmd::completions::script(shell, Cli::command());
+        let script = String::from_utf8(script).unwrap();
+        for word in ["reconcile", "dry-run", "redrive", "completions"] {
+            assert!(script.contains(word), "{word} is missing for {shell}");
+        }
+    }
+}
+
+#[test]
+fn the_fields_of_records_are_documented() {
+    use crate::json::{records, undocumented};
+    use bcce_core::{batch::BatchStatus, run::notification::RunStatus};
+    let mut run = crate::run::samples::record(1, RunStatus::Failed).unwrap();
+    run.truncated = 1;
+    run.tags = [("team".to_owned(), "a".to_owned())].into();
+    let run = serde_json::to_value(run).unwrap();
+    assert_eq!(undocumented(&run, &[&records::RUN]), [""; 0]);
+    let batch = crate::batch::samples::record(1, BatchStatus::Failed);
+    let batch = serde_json::to_value(batch).unwrap();
+    assert_eq!(undocumented(&batch, &[&records::BATCH]), [""; 0]);
 }
