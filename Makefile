@@ -28,7 +28,7 @@ SAM = SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/.venv/sam .venv/bin/sam
 # Build the whole workspace always: with `-p` cargo selects other features and compiles the AWS SDK again.
 CARGO_TEST = cargo test --locked --workspace --features bcce-tests/emulated
 
-.PHONY: help setup build demo check test fmt prose reference clippy lint advisories local offline emulated batches failover soak large enforced faults once lean costs replay fuzz bench bench-check bench-litellm recording measurable rate released cost simulate lock up down deploy tenant
+.PHONY: help setup build demo check test fmt prose reference clippy lint advisories local offline emulated batches failover doctor soak large enforced faults once lean costs replay fuzz bench bench-check bench-litellm recording measurable rate released cost simulate lock up down deploy tenant
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,7 +47,7 @@ check: fmt language ## run the quick checks after a change: format, language, li
 	cargo clippy --locked --workspace --features bcce-tests/emulated -- --deny warnings
 	$(CARGO_TEST) --lib --bins --test contract --quiet
 
-test: fmt prose lint clippy local offline emulated batches failover enforced faults once lean costs replay ## run all checks and tests, except soaks, large batches, fuzzing and benchmarks
+test: fmt prose lint clippy local offline emulated batches failover doctor enforced faults once lean costs replay ## run all checks and tests, except soaks, large batches, fuzzing and benchmarks
 
 fmt: ## check the format, without changing anything
 	cargo fmt --all --check
@@ -101,6 +101,11 @@ batches: setup build ## test batches on a local stack
 failover: setup build ## test failing models and regions on a local stack
 	$(CARGO_TEST) --test failover --no-run
 	$(STACK) run -- $(CARGO_TEST) --test failover
+
+doctor: setup build ## plant faults in a local stack, each of which `bcce doctor` must find
+	$(CARGO_TEST) --test doctor --no-run
+	@# The faults apply to the whole stack.
+	$(STACK) run -- $(CARGO_TEST) --test doctor -- --test-threads 1
 
 soak: setup build ## run failover, budgets, once and a batch of 10,000 items ROUNDS times, each time on a new stack with another seed
 	$(CARGO_TEST) --test emulated --test failover --test once --test packed --no-run

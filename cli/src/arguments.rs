@@ -73,6 +73,22 @@ pub enum Verb {
     /// List, show, redrive and drop dead letters: messages that could not become a run
     #[command(subcommand)]
     Dlq(Dlq),
+    /// Check the credentials, the stack, its documents and its targets, and say what to do
+    ///
+    /// Checks the credentials, the clock, the region, the stack and its version, the documents and the secrets of
+    /// webhooks, each target of each alias (model, profile, access, guardrail, data retention, quotas), keys, bucket,
+    /// queues, rules, runs, alarms, endpoints of a VPC and the permissions of the caller. Prints each finding with its
+    /// reason and the command that mends it. docs/doctor.md lists all checks.
+    ///
+    /// Changes nothing without --fix, which asks before each change, and calls no model without --live.
+    ///
+    /// With --json, prints `version`, `environment`, the numbers `passed`, `warned` and `failed`, and `checks`: a list of
+    /// objects with `group`, `name`, `state` (pass, warn or fail), `subject`, `reason` and `remedy`, which is empty for a
+    /// check that passed.
+    ///
+    /// Exits with 0 if no check failed, 1 if one did, and 2 if no check of the stack could be made: the credentials, the
+    /// region or the network are missing.
+    Doctor(cmd::doctor::Args),
     /// Stop taking messages from the inboxes
     ///
     /// Messages wait in the inboxes until `bcce resume`. Runs that are under way continue.

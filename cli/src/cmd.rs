@@ -6,6 +6,7 @@ pub mod cancel;
 pub mod completions;
 pub mod diff;
 pub mod dlq;
+pub mod doctor;
 pub mod explain;
 pub mod finalize;
 pub mod follow;

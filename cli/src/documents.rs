@@ -102,7 +102,11 @@ impl Comparison {
     }
 }
 
-async fn kept(store: &impl GetObject, bucket: &str, value: &str) -> Result<Kept, Fault> {
+/// Reads the document in the parameter with this value. Its pointer is followed.
+///
+/// # Errors
+/// `Bcce.Internal`: the object cannot be read.
+pub async fn kept(store: &impl GetObject, bucket: &str, value: &str) -> Result<Kept, Fault> {
     let followed = reader::follow_pointer(store, bucket, value).await?;
     Ok(followed.map_err(|problems| problems.to_string()))
 }

@@ -5,6 +5,7 @@ mod batch; // a batch: its state and its display
 mod budgets; // budgets, and what is spent of them
 mod cmd; // one file for each command
 mod directory; // reads and checks a directory of configuration
+mod doctor; // the checks of `bcce doctor`
 mod documents; // compares documents with those in the stack
 mod estimate; // the estimate of runs that are not started
 mod exit; // exit codes, and errors with advice
@@ -87,6 +88,7 @@ async fn main() -> ExitCode {
         Verb::Dlq(Dlq::Show(args)) => cmd::dlq::show::run(args, &world, out).await,
         Verb::Dlq(Dlq::Redrive(args)) => cmd::dlq::redrive::run(args, &world, out).await,
         Verb::Dlq(Dlq::Drop(args)) => cmd::dlq::drop::run(args, &world, out).await,
+        Verb::Doctor(args) => cmd::doctor::run(args, &world, out).await,
         Verb::Pause(args) => cmd::pause::run(args, false, &world, out).await,
         Verb::Resume(args) => cmd::pause::run(args, true, &world, out).await,
         Verb::Config(Config::Validate(args)) => cmd::validate::run(args, &world, out),

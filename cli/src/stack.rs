@@ -26,8 +26,12 @@ use crate::world::World;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Outputs {
-    /// The name of the stack, with which the names of its functions and log groups begin.
+    /// The name of the CloudFormation stack.
+    #[serde(default)]
     pub stack: String,
+    /// The version of the template. `None` for a stack that is older than this field.
+    #[serde(default)]
+    pub version: Option<String>,
     pub inbox_queue_url: String,
     pub dead_letter_queue_url: String,
     pub dispatch_function: String,
@@ -69,11 +73,18 @@ impl Stack {
     /// # Errors
     /// The SSM parameter does not exist or has no valid content, or AWS cannot be reached.
     pub async fn find(world: &World) -> Outcome<Self> {
-        let config = world.sdk_config().await?;
-        let parameters = Parameters::new(&config);
-        let name = parameter_name(&world.environment, "stack");
+        Self::with(&world.environment, &world.sdk_config().await?).await
+    }
+
+    /// Finds the stack of an environment with the given configuration of clients.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub async fn with(environment: &str, config: &SdkConfig) -> Outcome<Self> {
+        let parameters = Parameters::new(config);
+        let name = parameter_name(environment, "stack");
         let mut found = parameters.parameters(std::slice::from_ref(&name)).await?;
-        let value = found.remove(&name).ok_or_else(|| missing(&name, &config))?.value;
+        let value = found.remove(&name).ok_or_else(|| missing(&name, config))?.value;
         let outputs: Outputs = serde_json::from_str(&value).map_err(|error| {
             let what = format!("the SSM parameter {name} has invalid content: {error}");
             Failure::unreachable(
@@ -82,18 +93,18 @@ impl Stack {
             )
         })?;
         Ok(Self {
-            environment: world.environment.clone(),
-            store: S3Store::new(&config, &outputs.artifact_bucket, Some(&outputs.artifact_key_arn)),
-            sources: Sources::new(&config),
-            ledger: Ledger::new(&config, &outputs.ledger_table),
-            machine: StateMachine::new(&config, &outputs.workflow_arn),
-            finalize_machine: StateMachine::new(&config, &outputs.finalize_arn),
-            batch_machine: StateMachine::new(&config, &outputs.batch_arn),
-            inboxes: Inboxes::new(&config, &outputs.dispatch_function),
-            dead_letters: DeadLetterQueue::new(&config, &outputs.dead_letter_queue_url),
-            queues: Queues::new(&config),
-            signing_key: SigningKey::new(&config, &outputs.signing_key_arn),
-            logs: LogGroups::new(&config),
+            environment: environment.to_owned(),
+            store: S3Store::new(config, &outputs.artifact_bucket, Some(&outputs.artifact_key_arn)),
+            sources: Sources::new(config),
+            ledger: Ledger::new(config, &outputs.ledger_table),
+            machine: StateMachine::new(config, &outputs.workflow_arn),
+            finalize_machine: StateMachine::new(config, &outputs.finalize_arn),
+            batch_machine: StateMachine::new(config, &outputs.batch_arn),
+            inboxes: Inboxes::new(config, &outputs.dispatch_function),
+            dead_letters: DeadLetterQueue::new(config, &outputs.dead_letter_queue_url),
+            queues: Queues::new(config),
+            signing_key: SigningKey::new(config, &outputs.signing_key_arn),
+            logs: LogGroups::new(config),
             parameters,
             outputs,
         })

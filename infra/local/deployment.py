@@ -52,6 +52,8 @@ def deploy(session, aws, bedrock_endpoint_url):
             "Environment": ENVIRONMENT,
             "Architecture": ARCHITECTURE,
             "BedrockEndpointUrl": bedrock_endpoint_url,
+            # Nobody listens. `bcce doctor` reports alarms that have no target.
+            "AlarmTopicArn": f"arn:aws:sns:{REGION}:000000000000:{STACK}-alarms",
             # A further bucket that batches may read. A test that needs the bucket creates it.
             "BatchSources": f"arn:aws:s3:::{CORPUS},arn:aws:s3:::{CORPUS}/*",
             # In every client, the endpoints that are given here take precedence over FIPS endpoints.
@@ -84,7 +86,17 @@ def deploy(session, aws, bedrock_endpoint_url):
         note.append(f"stack {STACK}")
         stack = client("cloudformation", aws).describe_stacks(StackName=STACK)["Stacks"][0]
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        encrypt(outputs, aws)
         return outputs | {"WebhookUrl": here(outputs["WebhookUrl"], aws)}
+
+
+def encrypt(outputs, aws):
+    """Sets the default encryption of the bucket, which the emulator does not read from the template."""
+    default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": outputs["ArtifactKeyArn"]}
+    rules = {"Rules": [{"ApplyServerSideEncryptionByDefault": default, "BucketKeyEnabled": False}]}
+    client("s3", aws).put_bucket_encryption(
+        Bucket=outputs["ArtifactBucket"], ServerSideEncryptionConfiguration=rules
+    )
 
 
 def here(function_url, aws):

@@ -6,8 +6,33 @@ use aws_sdk_kms::types::{MessageType, SigningAlgorithmSpec};
 use aws_types::SdkConfig;
 use bcce_core::base::error::Fault;
 use bcce_core::ports::{SignDigest, VerifyDigest};
+use time::OffsetDateTime;
 
 use crate::fault::internal;
+
+/// The state of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyState {
+    /// The state in the spelling of KMS, such as `Enabled`, `Disabled` or `PendingDeletion`.
+    pub state: String,
+    pub deletion_at: Option<OffsetDateTime>,
+}
+
+/// Reads the state of the key with this ARN.
+///
+/// # Errors
+/// `Bcce.Internal`: KMS cannot be called, or the key does not exist.
+pub async fn key_state(config: &SdkConfig, arn: &str) -> Result<KeyState, Fault> {
+    let described = Client::new(config).describe_key().key_id(arn).send().await;
+    let described = described.map_err(|error| internal("kms:DescribeKey", &error))?;
+    let metadata = described.key_metadata();
+    let state = metadata.and_then(|key| key.key_state()).map(|state| state.as_str().to_owned());
+    let deletion = metadata.and_then(|key| key.deletion_date());
+    Ok(KeyState {
+        state: state.unwrap_or_default(),
+        deletion_at: deletion.and_then(|at| OffsetDateTime::from_unix_timestamp(at.secs()).ok()),
+    })
+}
 
 /// The signing key of the stack, an ECC_NIST_P256 key.
 pub struct SigningKey {

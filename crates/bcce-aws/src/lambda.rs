@@ -1,12 +1,65 @@
 //! Lists, enables and disables the event source mappings through which a function receives messages from the inboxes.
+//! Invokes functions, and reads their VPC.
+
+use std::time::Duration;
 
 use aws_sdk_lambda::Client;
+use aws_sdk_lambda::config::Builder;
+use aws_sdk_lambda::config::retry::RetryConfig;
+use aws_sdk_lambda::config::timeout::TimeoutConfig;
+use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::EventSourceMappingConfiguration;
 use aws_types::SdkConfig;
 use bcce_core::base::error::Fault;
+use serde_json::Value;
 
 use crate::fault::internal;
 use crate::lazily::Lazily;
+
+/// The longest time of an invocation that waits for its result. No function runs longer than 15 minutes.
+const LONGEST_INVOCATION: Duration = Duration::from_secs(905);
+
+/// Invokes a function and waits for its result.
+///
+/// # Errors
+/// `Bcce.Internal`: Lambda cannot be called, or the function failed.
+pub async fn invoke(config: &SdkConfig, function: &str, event: &Value) -> Result<Value, Fault> {
+    let timeouts = TimeoutConfig::builder()
+        .operation_timeout(LONGEST_INVOCATION)
+        .operation_attempt_timeout(LONGEST_INVOCATION)
+        .read_timeout(LONGEST_INVOCATION)
+        .build();
+    let config = Builder::from(config)
+        .timeout_config(timeouts)
+        // A second try would invoke the function, and pay for its calls, twice.
+        .retry_config(RetryConfig::disabled())
+        .build();
+    let what = "lambda:InvokeFunction";
+    let invoke = Client::from_conf(config).invoke().function_name(function);
+    let invoked = invoke.payload(Blob::new(event.to_string())).send().await;
+    let invoked = invoked.map_err(|error| internal(what, &error))?;
+    let payload = invoked.payload().map(Blob::as_ref).unwrap_or_default();
+    let result: Value = serde_json::from_slice(payload)
+        .map_err(|_| Fault::internal(format!("{what}: the result is not JSON")))?;
+    match invoked.function_error() {
+        Some(_) => {
+            let cause = result["errorMessage"].as_str().unwrap_or("no message");
+            Err(Fault::internal(format!("{what}: {function} failed: {cause}")))
+        }
+        None => Ok(result),
+    }
+}
+
+/// Returns the id of the VPC in which a function runs. Returns `None` if it runs in none.
+///
+/// # Errors
+/// `Bcce.Internal`: Lambda cannot be called, or the function does not exist.
+pub async fn vpc_of(config: &SdkConfig, function: &str) -> Result<Option<String>, Fault> {
+    let get = Client::new(config).get_function_configuration().function_name(function).send().await;
+    let got = get.map_err(|error| internal("lambda:GetFunctionConfiguration", &error))?;
+    let vpc = got.vpc_config().and_then(|vpc| vpc.vpc_id()).filter(|vpc| !vpc.is_empty());
+    Ok(vpc.map(str::to_owned))
+}
 
 /// The inboxes from which a function receives messages.
 pub struct Inboxes {

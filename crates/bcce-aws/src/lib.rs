@@ -1,5 +1,7 @@
 //! The AWS adapters of BCCE's [ports](bcce_core::ports), and the parts that start a function.
 
+#[cfg(feature = "signed")]
+pub mod account; // the caller, the caller's permissions, and endpoints of VPCs
 #[cfg(feature = "bedrock")]
 pub mod bedrock; // CallModel, through ConverseStream with our own timeouts
 #[cfg(feature = "bulk")]
@@ -43,12 +45,17 @@ mod sdk_config; // the configuration of a function's clients
 mod serve; // a handler on the Lambda Runtime API
 #[cfg(feature = "sfn")]
 pub mod sfn; // StartRun, StartBatch, and the CLI's operations on executions
+#[cfg(feature = "signed")]
+pub mod signed; // signed calls of services without an SDK client here
 #[cfg(feature = "sns")]
 pub mod sns; // Publish
 #[cfg(feature = "sqs")]
 pub mod sqs; // SendRequest, DeadLetter, Postpone, SendAgain, and the CLI's operations on queues
 #[cfg(feature = "ssm")]
 pub mod ssm; // GetParameters, ListParameters, and writing parameters
+
+#[cfg(feature = "signed")]
+pub mod watch; // alarms, metrics and rules
 
 pub use aws_types::SdkConfig;
 pub use clock::SystemClock;

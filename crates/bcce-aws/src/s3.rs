@@ -3,6 +3,7 @@
 
 mod already_digested; // uploads whose digest is computed once
 mod batches; // objects of batches: ranges, replacements, concatenations
+mod settings; // the settings of the bucket
 mod source; // objects of any bucket, read as a stream
 mod upload; // batch sources, written from a file or copied from another bucket
 
@@ -30,6 +31,7 @@ const SIGNATURE: &str = "bcce-signature";
 
 use already_digested::AlreadyDigested;
 
+pub use settings::Settings;
 pub use source::Sources;
 pub use upload::{Head, MAX_UPLOAD_BYTES};
 

@@ -92,7 +92,8 @@ impl Stack {
         }
     }
 
-    async fn connected() -> Self {
+    /// Returns the clients, and leaves the configuration as it is.
+    pub async fn connected() -> Self {
         let config = bcce_aws::chain::sdk_config().await.unwrap();
         let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
         Self {
