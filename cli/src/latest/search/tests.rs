@@ -43,6 +43,7 @@ impl Fake {
     }
 
     fn page(&self, listing: Listing) -> Page<u32> {
+        assert!(listing.from <= listing.until, "DynamoDB refuses such bounds");
         self.reads.set(self.reads.get() + 1);
         let mut all = self.records.get(&listing.shard).cloned().unwrap_or_default();
         all.retain(|(key, _)| {
@@ -52,7 +53,7 @@ impl Fake {
         let most = self.most.min(listing.most as usize);
         let next = (all.len() > most).then(|| all[most - 1].0.clone());
         all.truncate(most);
-        Page { read: all.len(), unreadable: 0, next, records: all }
+        Page { read: all.len(), unreadable: vec![], next, records: all }
     }
 }
 
@@ -138,4 +139,13 @@ async fn a_search_that_is_cut_goes_on_from_its_cursor() {
     seen.sort();
     assert_eq!(seen, (0..COUNT).filter(|n| n % 31 == 5).collect::<Vec<_>>());
     assert!(cuts > 2, "{cuts}");
+}
+
+#[tokio::test]
+async fn a_cursor_before_all_times_leaves_nothing_to_read() {
+    let cursor = Some(Cursor::at("2026-11-03T10:00:00Z"));
+    let wanted = Search { since: datetime!(2026-11-03 11:00 UTC), cursor, ..all_days(20) };
+    let fake = Fake::new(10);
+    let page = found(&fake, &wanted, |_| true).await;
+    assert_eq!((page.records.len(), page.next, fake.reads.get()), (0, None, 0));
 }
