@@ -16,7 +16,7 @@ use self::cursor::Cursor;
 use self::search::{Found, MOST_READ, Search, search};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::figures;
-use crate::paint::{Ink, Line, Span, render, span};
+use crate::paint::{Ink, Line, Span, one_line, render, span};
 use crate::stack::Stack;
 use crate::terminal::note;
 use crate::values::{Moment, moment};
@@ -173,9 +173,7 @@ pub async fn print<R: Listed>(
 /// Returns what to say about a search besides its records. Scripts read the cursor from the last line.
 fn notes<R>(found: &Found<R>, what: &str) -> Vec<String> {
     let mut notes = Vec::new();
-    if found.unreadable > 0 {
-        notes.push(unreadable(found.unreadable));
-    }
+    notes.extend(unreadable(&found.unreadable));
     if let Some(next) = &found.next {
         if found.is_cut {
             let started_at = next.started_at();
@@ -189,10 +187,12 @@ fn notes<R>(found: &Found<R>, what: &str) -> Vec<String> {
     notes
 }
 
-/// Returns the note about items of the ledger that this version cannot read.
-pub fn unreadable(count: usize) -> String {
-    let items = figures::plural(count, "item");
-    format!("note: skipped {items} of the ledger that another program or another version wrote")
+/// Returns the note about items of the ledger that this version cannot read, if there are any.
+pub fn unreadable(keys: &[String]) -> Option<String> {
+    let first = one_line(keys.first()?);
+    let items = figures::plural(keys.len(), "item");
+    let what = "of the ledger that this version of bcce does not write";
+    Some(format!("note: skipped {items} {what}, such as {first}"))
 }
 
 /// Sorts records, newest first and a retry before the attempt that it follows.

@@ -82,8 +82,8 @@ async fn find<R: Named>(name: &str, stack: &Stack, world: &World) -> Outcome<Str
     let mut is_cut = false;
     if candidates.is_empty() && name.len() >= SHORTEST {
         let found = by_beginning::<R>(name, world.now(), page).await?;
-        if found.unreadable > 0 {
-            note(&unreadable(found.unreadable));
+        if let Some(skipped) = unreadable(&found.unreadable) {
+            note(&skipped);
         }
         (is_cut, candidates) = (found.next.is_some(), found.records);
     }

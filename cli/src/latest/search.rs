@@ -50,8 +50,8 @@ pub struct Found<R> {
     pub next: Option<Cursor>,
     /// True if the search stopped before it found `limit` records, because it had read too many others.
     pub is_cut: bool,
-    /// The number of items that cannot be read.
-    pub unreadable: usize,
+    /// The keys of the items that cannot be read.
+    pub unreadable: Vec<String>,
 }
 
 /// Searches for records that `wanted` accepts. `shard` returns the key of a shard, and `page` reads a page of it.
@@ -64,7 +64,12 @@ pub async fn search<R>(
     page: impl AsyncFn(Listing) -> Result<Page<R>, Fault>,
     wanted: impl Fn(&R) -> bool,
 ) -> Result<Found<R>, Fault> {
-    let mut found = Found { records: Vec::new(), next: None, is_cut: false, unreadable: 0 };
+    let mut found =
+        Found { records: Vec::new(), next: None, is_cut: false, unreadable: Vec::new() };
+    // DynamoDB refuses bounds in the wrong order. The cursor of another list may come before all times.
+    if search.until() < second(search.since) {
+        return Ok(found);
+    }
     let mut read = 0;
     let mut day = search.last_day();
     while day >= search.since.date() {
@@ -79,7 +84,7 @@ pub async fn search<R>(
                 let filled = dry.map(|feed| feed.fill(search, &page, &wanted));
                 for (count, unreadable) in try_join_all(filled).await? {
                     read += count;
-                    found.unreadable += unreadable;
+                    found.unreadable.extend(unreadable);
                 }
                 continue;
             }
@@ -107,10 +112,6 @@ impl Search {
 
     /// Returns the page of a shard after `after`.
     fn listing(&self, shard: &str, after: Option<ListingKey>) -> Listing {
-        // A text without its fraction comes before all texts of its second.
-        let before = self.before.map(|before| format!("{}{LAST}", second(before)));
-        let cursor = self.cursor.as_ref().map(|cursor| cursor.started_at().to_owned());
-        let until = before.into_iter().chain(cursor).fold(LAST.to_owned(), String::min);
         let most = if self.is_narrowed || !self.conditions.is_empty() {
             WHOLE_PAGE
         } else {
@@ -119,11 +120,19 @@ impl Search {
         Listing {
             shard: shard.to_owned(),
             from: second(self.since),
-            until,
+            until: self.until(),
             conditions: self.conditions.clone(),
             most: i32::try_from(most).unwrap_or(i32::MAX),
             after,
         }
+    }
+
+    /// Returns the highest start, as a text.
+    fn until(&self) -> String {
+        // A text without its fraction comes before all texts of its second.
+        let before = self.before.map(|before| format!("{}{LAST}", second(before)));
+        let cursor = self.cursor.as_ref().map(|cursor| cursor.started_at().to_owned());
+        before.into_iter().chain(cursor).fold(LAST.to_owned(), String::min)
     }
 
     fn includes(&self, key: &ListingKey, started_at: OffsetDateTime) -> bool {
@@ -169,13 +178,13 @@ impl<R> Feed<R> {
         self.ready.is_empty() && !self.has_more()
     }
 
-    /// Reads a page. Returns how many records were read and how many of them cannot be read.
+    /// Reads a page. Returns how many records were read and the keys of those that cannot be read.
     async fn fill(
         &mut self,
         search: &Search,
         page: &impl AsyncFn(Listing) -> Result<Page<R>, Fault>,
         wanted: &impl Fn(&R) -> bool,
-    ) -> Result<(usize, usize), Fault> {
+    ) -> Result<(usize, Vec<String>), Fault> {
         let Page { records, read, unreadable, next } =
             page(search.listing(&self.shard, self.next.take())).await?;
         let wanted = records.into_iter().filter(|(key, record)| {

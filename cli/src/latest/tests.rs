@@ -49,13 +49,21 @@ fn times_that_exclude_everything_are_refused_by_name() {
 fn the_last_note_has_the_cursor() {
     let [pk, sk] = ["run#r", "attempt#1"].map(str::to_owned);
     let key = ListingKey { started_at: "2026-11-01T12:00:00Z".into(), pk, sk };
-    let mut found: Found<()> =
-        Found { records: vec![], next: Some(Cursor::after(&key)), is_cut: false, unreadable: 0 };
+    let mut found: Found<()> = Found {
+        records: vec![],
+        next: Some(Cursor::after(&key)),
+        is_cut: false,
+        unreadable: vec![],
+    };
     let next = "next page: --cursor 2026-11-01T12:00:00Z/run#r/attempt#1";
     assert_eq!(notes(&found, "runs"), [next]);
-    (found.is_cut, found.unreadable) = (true, 2);
+    (found.is_cut, found.unreadable) = (true, ["run#a 1", "run#b 1"].map(str::to_owned).to_vec());
     let all = notes(&found, "runs");
-    assert!(all[0].contains("2 items of the ledger that another program"), "{}", all[0]);
+    assert!(
+        all[0].contains("2 items of the ledger") && all[0].ends_with("such as run#a 1"),
+        "{}",
+        all[0]
+    );
     assert!(all[1].contains("started at 2026-11-01T12:00:00Z or earlier were not searched"));
     assert_eq!(all[2], next);
     found.next = None;

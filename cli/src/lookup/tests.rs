@@ -52,7 +52,7 @@ async fn a_beginning_is_searched_in_the_index_of_thirty_days() {
         };
         let is_there = listing.shard == "runs#2026-11-01#7";
         let records = if is_there { vec![(key, run("explain-1"))] } else { vec![] };
-        Ok(Page { records, read: 0, unreadable: 0, next: None })
+        Ok(Page { records, read: 0, unreadable: vec![], next: None })
     };
     let found: Found<RunRecord> =
         by_beginning("expl", STARTED + Duration::days(29), page).await.unwrap();

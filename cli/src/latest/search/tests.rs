@@ -1,5 +1,5 @@
 use super::*;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use time::Duration;
@@ -7,11 +7,12 @@ use time::macros::datetime;
 
 const NOW: OffsetDateTime = datetime!(2026-11-03 12:00 UTC);
 
-/// A record is its number. The records start a quarter of a second apart, newest first.
+/// A record is its number. Each three records of a shard start together, a quarter of a second before the three with
+/// smaller numbers.
 const COUNT: u32 = 600;
 
 fn started_at(n: u32) -> OffsetDateTime {
-    NOW - Duration::milliseconds(250) * n - Duration::hours(20) * (n / 200)
+    NOW - Duration::milliseconds(250) * (n / 3) - Duration::hours(20) * (n / 200)
 }
 
 fn key(n: u32) -> ListingKey {
@@ -27,6 +28,7 @@ fn shard(day: Date, digit: char) -> String {
 struct Fake {
     most: usize,
     reads: Cell<usize>,
+    days: RefCell<BTreeSet<String>>,
     /// The records by their shards, newest first.
     records: BTreeMap<String, Vec<(ListingKey, u32)>>,
 }
@@ -35,15 +37,17 @@ impl Fake {
     fn new(most: usize) -> Self {
         let mut records: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for n in 0..COUNT {
-            let digit = char::from_digit(n % 16, 16).unwrap();
+            let digit = char::from_digit(n / 3 % 16, 16).unwrap();
             records.entry(shard(started_at(n).date(), digit)).or_default().push((key(n), n));
         }
         records.values_mut().for_each(|shard| shard.sort_by(|a, b| b.cmp(a)));
-        Self { most, reads: Cell::new(0), records }
+        Self { most, reads: Cell::new(0), days: RefCell::default(), records }
     }
 
     fn page(&self, listing: Listing) -> Page<u32> {
+        assert!(listing.from <= listing.until, "DynamoDB refuses such bounds");
         self.reads.set(self.reads.get() + 1);
+        self.days.borrow_mut().insert(listing.shard[..10].to_owned());
         let mut all = self.records.get(&listing.shard).cloned().unwrap_or_default();
         all.retain(|(key, _)| {
             let is_within = key.started_at >= listing.from && key.started_at <= listing.until;
@@ -52,7 +56,7 @@ impl Fake {
         let most = self.most.min(listing.most as usize);
         let next = (all.len() > most).then(|| all[most - 1].0.clone());
         all.truncate(most);
-        Page { read: all.len(), unreadable: 0, next, records: all }
+        Page { read: all.len(), unreadable: vec![], next, records: all }
     }
 }
 
@@ -99,8 +103,8 @@ async fn pages_of_a_list_have_every_record_once() {
 
 #[tokio::test]
 async fn a_rare_record_is_found_behind_more_than_a_page_of_others() {
-    let rare = |n: &u32| *n == 190;
-    assert_eq!(found(&Fake::new(5), &all_days(20), rare).await.records, [190]);
+    let rare = |n: &u32| *n == 590;
+    assert_eq!(found(&Fake::new(5), &all_days(20), rare).await.records, [590]);
 }
 
 #[tokio::test]
@@ -109,24 +113,24 @@ async fn no_further_day_is_read_once_enough_is_found() {
     let few = Search { is_narrowed: false, ..all_days(2) };
     let page = found(&fake, &few, |_| true).await;
     assert_eq!(page.records.len(), 2);
-    assert!(fake.reads.get() < 2 * SHARDS.len(), "{}", fake.reads.get());
+    assert_eq!(fake.days.into_inner(), BTreeSet::from(["2026-11-03".to_owned()]));
 }
 
 #[tokio::test]
 async fn the_times_select_to_the_instant() {
-    let wanted = Search { since: started_at(11), before: Some(started_at(9)), ..all_days(20) };
+    let wanted = Search { since: started_at(35), before: Some(started_at(27)), ..all_days(20) };
     let mut records = found(&Fake::new(1_000), &wanted, |_| true).await.records;
     records.sort();
-    assert_eq!(records, [10, 11]);
+    assert_eq!(records, [30, 31, 32, 33, 34, 35]);
 }
 
 /// A search that reads too many records ends with a cursor, from which the next one goes on.
 #[tokio::test]
 async fn a_search_that_is_cut_goes_on_from_its_cursor() {
-    let (fake, mut wanted) = (Fake::new(10), Search { most_read: 100, ..all_days(50) });
+    let (fake, mut wanted) = (Fake::new(10), Search { most_read: 100, ..all_days(1_000) });
     let (mut seen, mut cuts) = (Vec::new(), 0);
     loop {
-        let page = found(&fake, &wanted, |n| n % 31 == 5).await;
+        let page = found(&fake, &wanted, |n| n % 2 == 1).await;
         seen.extend(page.records);
         cuts += usize::from(page.is_cut);
         assert_eq!(page.is_cut, page.next.is_some());
@@ -136,6 +140,15 @@ async fn a_search_that_is_cut_goes_on_from_its_cursor() {
         }
     }
     seen.sort();
-    assert_eq!(seen, (0..COUNT).filter(|n| n % 31 == 5).collect::<Vec<_>>());
+    assert_eq!(seen, (0..COUNT).filter(|n| n % 2 == 1).collect::<Vec<_>>());
     assert!(cuts > 2, "{cuts}");
+}
+
+#[tokio::test]
+async fn a_cursor_before_all_times_leaves_nothing_to_read() {
+    let cursor = Some(Cursor::at("2026-11-03T10:00:00Z"));
+    let wanted = Search { since: datetime!(2026-11-03 11:00 UTC), cursor, ..all_days(20) };
+    let fake = Fake::new(10);
+    let page = found(&fake, &wanted, |_| true).await;
+    assert_eq!((page.records.len(), page.next, fake.reads.get()), (0, None, 0));
 }

@@ -63,8 +63,8 @@ pub struct Page<R> {
     pub records: Vec<(ListingKey, R)>,
     /// The number of records that were checked against the conditions.
     pub read: usize,
-    /// The number of items that this version cannot read. Another version or another program wrote them.
-    pub unreadable: usize,
+    /// The keys of the items that this version cannot read. Another version or another program wrote them.
+    pub unreadable: Vec<String>,
     /// The end of this page. `None` if the shard has no further record.
     pub next: Option<ListingKey>,
 }
@@ -107,13 +107,18 @@ impl Ledger {
         let output = query.send().await;
         let output = output.map_err(|error| internal("dynamodb:Query listing", &error))?;
         let items = output.items.unwrap_or_default();
-        let records: Vec<_> =
-            items.iter().filter_map(|item| Some((key_of(item)?, record(item)?))).collect();
+        let (mut records, mut unreadable) = (Vec::new(), Vec::new());
+        for item in &items {
+            match (key_of(item), record(item)) {
+                (Some(key), Some(record)) => records.push((key, record)),
+                _ => unreadable.push(name_of(item)),
+            }
+        }
         Ok(Page {
             read: usize::try_from(output.scanned_count).unwrap_or_default().max(items.len()),
-            unreadable: items.len() - records.len(),
             next: output.last_evaluated_key.as_ref().and_then(key_of),
             records,
+            unreadable,
         })
     }
 }
@@ -142,6 +147,11 @@ fn start_key(shard: &str, after: &ListingKey) -> Item {
 fn key_of(item: &Item) -> Option<ListingKey> {
     let part = |name: &str| text_of(item, name).cloned();
     Some(ListingKey { started_at: part("started_at")?, pk: part("pk")?, sk: part("sk")? })
+}
+
+fn name_of(item: &Item) -> String {
+    let part = |name| text_of(item, name).map_or("?", String::as_str);
+    format!("{} {}", part("pk"), part("sk"))
 }
 
 #[cfg(test)]
@@ -206,7 +216,7 @@ mod tests {
         let page = ledger.listed(listing).await.unwrap();
         assert_eq!(page.records.len(), 1);
         assert_eq!(page.records[0].0, key("2026-11-01T12:00:00Z"));
-        assert_eq!((page.read, page.unreadable), (9, 1));
+        assert_eq!((page.read, page.unreadable), (9, vec!["run#r attempt#1".to_owned()]));
         assert_eq!(page.next, Some(key("2026-11-01T11:00:00Z")));
     }
 }
