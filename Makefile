@@ -28,7 +28,7 @@ SAM = SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/.venv/sam .venv/bin/sam
 # Build the whole workspace always: with `-p` cargo selects other features and compiles the AWS SDK again.
 CARGO_TEST = cargo test --locked --workspace --features bcce-tests/emulated
 
-.PHONY: help setup build demo check test fmt prose clippy lint advisories local offline emulated batches failover doctor soak large enforced faults once lean costs replay fuzz bench bench-check bench-litellm recording measurable rate released cost simulate lock up down deploy tenant
+.PHONY: help setup build demo check test fmt prose reference clippy lint advisories local offline emulated batches failover doctor soak large enforced faults once lean costs replay fuzz bench bench-check bench-litellm recording measurable rate released cost simulate lock up down deploy tenant
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ prose: language ## check the language, the links and the terms of all texts, and
 
 language: # the part of `prose` that takes a second, for `check`
 	$(PYTHON) tests/prose/prose.py check
+
+reference: ## write docs/reference, the pages of the commands, from their help
+	cargo run --locked --package bcce -- man --markdown --dir docs/reference
 
 clippy: ## lint the Rust code
 	cargo clippy --locked --workspace --all-targets --features bcce-tests/emulated -- --deny warnings

@@ -4,13 +4,15 @@ use clap::builder::styling::Styles;
 use clap::{Parser, Subcommand};
 
 use crate::cmd;
+use crate::exit::EXIT_CODES;
+use crate::json::{fields, records};
 use crate::values::name;
 
 /// Run Claude workflows on Amazon Bedrock
 ///
 /// Sends requests to a deployed BCCE stack, follows their runs, and reads and verifies the results.
 #[derive(Debug, Parser)]
-#[command(name = "bcce", version, styles = Styles::styled(), after_help = EXIT_CODES, max_term_width = 100)]
+#[command(name = "bcce", version, styles = Styles::styled(), after_help = after_help(), max_term_width = 100)]
 pub struct Cli {
     /// Environment of the stack; the SSM parameter /bcce/ENV/stack holds the stack's outputs
     #[arg(
@@ -27,16 +29,13 @@ pub struct Cli {
     pub verb: Verb,
 }
 
-const EXIT_CODES: &str = "\
-Exit codes:
-  0  success: the run, or every item of the batch, succeeded
-  1  failure: the run, an item of the batch or a check failed, or `config diff` found a difference
-  2  invalid usage or input; nothing was sent
-  3  AWS or the stack could not be reached, or returned an error
-  4  timed out while waiting; the run or the batch continues
-
-The AWS environment selects the account and the region: AWS_PROFILE, AWS_REGION, access keys, SSO or a role.
-For the local stack of `make up`, run `set -a; . .local/stack.env; set +a` first.";
+fn after_help() -> String {
+    format!(
+        "{EXIT_CODES}\n\n\
+         The AWS environment selects the account and the region: AWS_PROFILE, AWS_REGION, access keys, SSO or a role. \
+         For the local stack of `make up`, run `set -a; . .local/stack.env; set +a` first."
+    )
+}
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
@@ -44,15 +43,30 @@ pub enum Verb {
     ///
     /// The command first makes the checks that the stack makes. It does not send an invalid request.
     Submit(cmd::submit::Args),
-    /// List, show, explain, follow, read, verify, retry, cancel and finalize runs
+    /// List, show, explain, follow, read, verify, retry, cancel and finalize runs, and print their logs
+    ///
+    /// A run is named by its id, by the first characters of its id (at least 4) or by its request id. The first
+    /// characters are searched in the runs of the last 30 days. If several runs have the name, they are listed, and
+    /// nothing is done. A packed item of a batch needs its whole id.
     #[command(subcommand)]
     Runs(Runs),
     /// Submit, list, watch, read, verify, retry, cancel and finalize batches
+    ///
+    /// A batch is named by its id, by the first characters of its id (at least 4) or by its request id. The first
+    /// characters are searched in the batches of the last 30 days. If several batches have the name, they are listed,
+    /// and nothing is done.
     #[command(subcommand)]
     Batch(Batch),
     /// Show the cost, the tokens, the latency and the errors of a period, and advise what to change
     #[command(subcommand)]
     Metrics(Metrics),
+    /// Show the targets of each model alias: their price, breaker, speed, share of the calls and last canary call
+    ///
+    /// Reads only the stack: its documents and the ledger. With --live, also asks Bedrock whether each target can be
+    /// called and for the life cycle of its model. `share` is that of the calls on demand of runs that were sealed
+    /// since yesterday 00:00Z; calls of the canary do not count. `bcce doctor` checks the same targets and exits with 1
+    /// if one of them is at fault.
+    Models(cmd::models::Args),
     /// Show what is spent and reserved of the budgets
     #[command(subcommand)]
     Budgets(BudgetVerb),
@@ -97,14 +111,31 @@ pub enum Verb {
     /// manifest-1.json.sig`, and each digest that the manifest lists with `sha256sum`. The line before the manifest
     /// contains the `kind` of the manifest: run, item, batch or part.
     Key(cmd::key::Args),
+    /// Print a script that completes commands and options in a shell
+    ///
+    /// For bash, add `source <(bcce completions bash)` to ~/.bashrc. For zsh, write the script to a file `_bcce` in a
+    /// directory of `$fpath`, before `compinit`. For fish, write it to ~/.config/fish/completions/bcce.fish. The command
+    /// does not need AWS.
+    Completions(cmd::completions::Args),
+    /// Print the man page of a command, or write those of all commands
+    ///
+    /// `bcce man --dir DIR` writes them; choose a directory such as ~/.local/share/man/man1, where `man bcce` and
+    /// `man bcce-runs-list` find them. With --markdown, the pages are those of docs/reference. The command does not need
+    /// AWS.
+    Man(cmd::man::Args),
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Runs {
     /// List runs, newest first
     ///
+    /// Only runs that match all of the filters are listed. If there may be more, the last line on standard error is
+    /// `next page: --cursor CURSOR`: the same command with this option prints the next page. One command reads at most
+    /// 100,000 records, and says so if older ones were not searched.
+    ///
     /// Packed items of batches are not listed: `bcce batch results` prints their run ids. The other commands take these
     /// ids like any other.
+    #[command(after_long_help = fields("Prints an array of records, newest first.", &[&records::RUN]))]
     List(cmd::list::Args),
     /// Show a run with its steps, attempts, cost and artifacts
     Show(cmd::show::Args),
@@ -117,6 +148,14 @@ pub enum Runs {
     Explain(cmd::explain::Args),
     /// Follow a run until it ends, and exit with 0 if it succeeded, 1 if not
     Follow(cmd::follow::Args),
+    /// Print the log lines of a run, oldest first
+    ///
+    /// Reads the log groups of all functions, from a quarter of an hour before the start of the run to a quarter of an
+    /// hour after its end. A packed item of a batch has the lines of its part and of its batch, too. The lines that
+    /// Lambda itself writes, such as those about a function that timed out, do not have the run id and are not printed.
+    ///
+    /// Log lines are kept for as long as the template parameter LogRetentionDays says.
+    Logs(cmd::logs::Args),
     /// Print the answer of a run
     Output(cmd::output::Args),
     /// Start the next run attempt of a run that failed or was cancelled
@@ -166,6 +205,10 @@ pub enum Batch {
     /// same command sent twice is one batch.
     Submit(Box<cmd::batch::submit::Args>),
     /// List batches, newest first
+    ///
+    /// If there may be more, the last line on standard error is `next page: --cursor CURSOR`: the same command with this
+    /// option prints the next page.
+    #[command(after_long_help = fields("Prints an array of records, newest first.", &[&records::BATCH]))]
     List(cmd::batch::list::Args),
     /// Show the progress, the speed, the cost and the failures of a batch; with --watch, until it ends
     ///
@@ -227,11 +270,6 @@ pub enum Metrics {
     /// A step needs 100 answers and a target 20 calls; what has fewer is listed. Advice about money needs at least one
     /// cent. A document applies to every tenant, so the calls of all tenants count. Choose a --period that begins after
     /// the last change of the documents, because earlier calls were made with other values.
-    ///
-    /// With --json, `advice` is a list with the fields `kind` (max_tokens, cut_answers, unused_cache, cache_loss, bulk
-    /// or failing_target), `title`, `about`, `measured` with its `figures`, `matters`, `change` (`document`, `key`,
-    /// `from`, `to`, `text`) and `usd`, which is null if the change saves no known amount of money. `too_few` lists the
-    /// steps and targets with too few calls, and `not_examined` the workflows without a valid configuration.
     Advice(cmd::metrics::advice::Args),
     /// Compare the ledger with an AWS Cost and Usage Report 2.0, and name each difference
     ///

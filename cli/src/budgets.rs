@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use time::{Date, OffsetDateTime, UtcOffset};
 
 use crate::exit::Outcome;
+use crate::json::Field;
 use crate::metrics::period::Period;
 use crate::metrics::table::{Row, Table, percent, share};
 use crate::metrics::usage_of;
@@ -24,6 +25,22 @@ use crate::world::World;
 
 /// The number of counters that are read at the same time.
 const AT_A_TIME: usize = 8;
+
+/// The fields of a counter in JSON. Those of the window are null for a limit of one run or one batch.
+pub const COUNTER: [Field; 12] = [
+    ("budget", "name of the budget in budgets.yaml"),
+    ("scope", "scope of the budget, such as environment, workflow or tag:team"),
+    ("only", "values to which the budget applies; empty for every value"),
+    ("value", "value of the scope; empty for the environment, and before anything is spent"),
+    ("window", "the current window, or null"),
+    ("unit", "usd or tokens"),
+    ("limit", "limit, as a decimal number"),
+    ("spent", "spent in the window, or null"),
+    ("reserved", "reserved for calls under way, or null"),
+    ("left", "not spent or reserved, or null"),
+    ("used_up", "true if nothing is left, or null"),
+    ("lasts_until", "time at which it is used up if spending goes on, or null"),
+];
 
 /// A counter of a budget in its current window.
 #[derive(Clone, Debug)]
@@ -331,6 +348,7 @@ mod tests {
         let parts = ["tenants", "tenant alpha", "2026-11-29", "$50.00", "$40.00", "$2.50", "85 %"];
         assert!(parts.iter().all(|part| line.contains(part)), "{line}");
         let json = counted(Window::Day, "40", "10").json(NOON);
+        assert_eq!(crate::json::undocumented(&json, &[&COUNTER]), [""; 0]);
         assert_eq!((&json["left"], &json["used_up"]), (&json!("0"), &json!(true)));
     }
 

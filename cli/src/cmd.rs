@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod budgets;
 pub mod cancel;
+pub mod completions;
 pub mod diff;
 pub mod dlq;
 pub mod doctor;
@@ -11,7 +12,10 @@ pub mod finalize;
 pub mod follow;
 pub mod key;
 pub mod list;
+pub mod logs;
+pub mod man;
 pub mod metrics;
+pub mod models;
 pub mod output;
 pub mod pause;
 pub mod prices;

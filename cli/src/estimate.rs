@@ -15,6 +15,10 @@ use time::Date;
 
 use crate::figures;
 
+/// The meaning of the field `estimate` of JSON.
+pub const ESTIMATE: &str = "calls, input_tokens_least, input_tokens_most, output_tokens_most, cost_least_usd, \
+                            cost_most_usd, unpriced models, prices_date and the rule";
+
 /// The estimate of a run or a batch, with all that is needed to print it.
 pub struct Estimated<'a> {
     /// The calls and tokens.

@@ -7,6 +7,17 @@ use bcce_core::base::error::Fault;
 
 use crate::paint::one_line;
 
+pub const EXIT_TITLE: &str = "Exit codes";
+/// The exit codes, for the help of `bcce` and the manual of each command.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0    success: the run, or every item of the batch, succeeded
+  1    failure: the run, an item of the batch or a check failed, or `config diff` found a difference
+  2    invalid usage or input; nothing was sent
+  3    AWS or the stack could not be reached, or returned an error
+  4    timed out while waiting; the run or the batch continues
+  141  the reader of the output closed the pipe";
+
 /// An exit code. Scripts depend on the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {

@@ -1,27 +1,29 @@
-//! Lists the records of the last days, newest first. The ledger lists the records of a day in shards.
+//! Lists the records of the last days, newest first and page by page.
+
+pub mod cursor; // the position at which the next page begins
+pub mod search; // merges the pages of the ledger's shards
 
 use std::cmp::Reverse;
 use std::io::Write;
 
 use bcce_aws::dynamodb::Ledger;
+use bcce_aws::dynamodb::listing::{Condition, Listing, Page};
 use bcce_core::base::error::Fault;
-use bcce_core::ledger::SHARDS;
-use futures::future::try_join_all;
 use serde::Serialize;
-use time::{Date, OffsetDateTime};
+use time::{Date, Duration, OffsetDateTime, Time};
 
-use crate::exit::{Exit, Outcome};
+use self::cursor::Cursor;
+use self::search::{Found, MOST_READ, Search, search};
+use crate::exit::{Exit, Failure, Outcome};
 use crate::figures;
-use crate::paint::{Ink, Line, Span, render, span};
+use crate::paint::{Ink, Line, Span, one_line, render, span};
 use crate::stack::Stack;
 use crate::terminal::note;
+use crate::values::{Moment, moment};
 use crate::world::World;
 
-/// The number of records of one shard and day that are searched with a filter. One answer of the ledger holds them.
-const LOOKED_THROUGH: u16 = 1_000;
-
-/// A day and the hex digit of one of its shards.
-pub type Shard = (Date, char);
+/// The largest number of days to go back.
+const MAX_DAYS: i64 = 366;
 
 /// A record of a run or of a batch that can be listed.
 pub trait Listed: Serialize + Sized {
@@ -30,15 +32,16 @@ pub trait Listed: Serialize + Sized {
     /// The heading of the column before the id.
     const AMOUNT: &'static str;
 
-    /// Returns the newest records of a shard, at most `most`.
-    async fn listed(ledger: &Ledger, shard: Shard, most: i32) -> Result<Vec<Self>, Fault>;
+    /// Returns the key of a shard of a day.
+    fn shard(day: Date, digit: char) -> String;
+    /// Reads a page of a shard.
+    async fn listed(ledger: &Ledger, listing: Listing) -> Result<Page<Self>, Fault>;
     fn row(&self) -> Row<'_>;
 }
 
 /// The columns of the line of a record.
 pub struct Row<'a> {
     pub id: &'a str,
-    pub workflow: &'a str,
     pub attempt_no: u32,
     pub started_at: OffsetDateTime,
     pub ended_at: Option<OffsetDateTime>,
@@ -49,68 +52,155 @@ pub struct Row<'a> {
     pub error_name: Option<&'a str>,
 }
 
-/// The options of a command that lists records.
+/// The options of a command that lists records. All of them must match.
 #[derive(Debug, clap::Args)]
 pub struct Filter {
     /// List only runs or batches of this workflow
     #[arg(long, value_name = "NAME")]
     workflow: Option<String>,
-    /// Number of days to go back
-    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=366))]
+    /// List only runs or batches of this tenant
+    #[arg(long, value_name = "NAME")]
+    tenant: Option<String>,
+    /// Number of UTC days to go back, today included
+    #[arg(
+        long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=MAX_DAYS),
+        conflicts_with = "since"
+    )]
     days: u16,
+    /// List only what started since then: a time ago such as 90s, 2h or 7d, or a date or time in UTC such as 2026-11-03
+    /// or 2026-11-03T12:30
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<Moment>,
+    /// List only what started before then, such as 2h, 7d or 2026-11-03
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    older_than: Option<Moment>,
     /// Maximum number of runs or batches to print
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
     limit: u16,
-    /// Print the records as a JSON array
+    /// Print the page after the one that ended with this cursor; give the same filters again
+    #[arg(long, value_name = "CURSOR", value_parser = cursor::parse)]
+    cursor: Option<Cursor>,
+    /// Print the records as a JSON array; the cursor of the next page is printed on standard error
     #[arg(long)]
     json: bool,
 }
 
 impl Filter {
-    fn wants(&self, row: &Row<'_>, status: Option<&str>) -> bool {
-        self.workflow.as_ref().is_none_or(|workflow| workflow == row.workflow)
-            && status.is_none_or(|status| status == row.status.text)
+    /// Returns what to search for at the time `now`.
+    ///
+    /// # Errors
+    /// The times exclude every record, or are too far back.
+    fn search(&self, status: Option<&str>, now: OffsetDateTime) -> Outcome<Search> {
+        let first_day = now.date() - Duration::days(i64::from(self.days) - 1);
+        let default = first_day.with_time(Time::MIDNIGHT).assume_utc();
+        let since = self.since.map_or(default, |since| since.at(now));
+        let before = self.older_than.map(|before| before.at(now));
+        check_times(since, before, now)?;
+        let conditions = [
+            ("workflow", self.workflow.as_deref()),
+            ("tenant", self.tenant.as_deref()),
+            ("status", status),
+        ];
+        let given = conditions.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        Ok(Search {
+            since,
+            before,
+            today: now.date(),
+            cursor: self.cursor.clone(),
+            conditions: given.map(|(name, value)| Condition::equals(name, value)).collect(),
+            is_narrowed: false,
+            limit: self.limit.into(),
+            most_read: MOST_READ,
+        })
     }
 }
 
-/// Prints the latest records that match a filter, with one status or with any.
+fn check_times(
+    since: OffsetDateTime,
+    before: Option<OffsetDateTime>,
+    now: OffsetDateTime,
+) -> Outcome<()> {
+    let refused = |what: String, then: &str| Err(Failure::usage(what, then));
+    let stamp = figures::stamp;
+    if since > now {
+        let what = format!("--since: {} is after now, {}", stamp(since), stamp(now));
+        return refused(what, "give an earlier time; dates and times are those of UTC");
+    }
+    if now - since > Duration::days(MAX_DAYS) {
+        let what = format!("--since: {} is more than {MAX_DAYS} days ago", stamp(since));
+        return refused(what, "give a later time");
+    }
+    match before.filter(|before| *before <= since) {
+        Some(before) => refused(
+            format!("--older-than: {} is not after the start, {}", stamp(before), stamp(since)),
+            "go further back with --days or --since",
+        ),
+        None => Ok(()),
+    }
+}
+
+/// Prints a page of the latest records that match a filter, with one status or with any. `narrow` selects among them.
 pub async fn print<R: Listed>(
     filter: &Filter,
     status: Option<&str>,
+    narrow: Option<impl Fn(&R) -> bool>,
     world: &World,
     out: &mut dyn Write,
 ) -> Outcome {
+    let wanted = Search { is_narrowed: narrow.is_some(), ..filter.search(status, world.now())? };
     let stack = Stack::find(world).await?;
-    let is_filtered = filter.workflow.is_some() || status.is_some();
-    let listed = async |shard, most| R::listed(&stack.ledger, shard, most).await;
-    let wanted = |record: &R| filter.wants(&record.row(), status);
-    let mut found =
-        search(filter, world.now().date(), is_filtered, R::NOUNS[1], listed, wanted).await?;
-    newest_first(&mut found, filter.limit.into());
+    let listed = async |listing: Listing| R::listed(&stack.ledger, listing).await;
+    let is_wanted = |record: &R| narrow.as_ref().is_none_or(|narrow| narrow(record));
+    let mut found = search(&wanted, R::shard, listed, is_wanted).await?;
+    newest_first(&mut found.records);
     if filter.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&found).unwrap_or_default())?;
-        return Ok(Exit::Done);
+        writeln!(out, "{}", serde_json::to_string_pretty(&found.records).unwrap_or_default())?;
+    } else if found.records.is_empty() {
+        let since = figures::stamp(wanted.since);
+        writeln!(out, "no such {} in {} since {since}", R::NOUNS[0], world.environment)?;
+    } else {
+        let lines = found.records.iter().map(|record| line(record.row()));
+        for line in std::iter::once(heading::<R>()).chain(lines) {
+            // The line is not cut because people copy the id at its end.
+            writeln!(out, "{}", render(&line, world.color, usize::MAX))?;
+        }
     }
-    if found.is_empty() {
-        let days = figures::plural(filter.days.into(), "day");
-        writeln!(out, "no such {} in {} in the last {days}", R::NOUNS[0], world.environment)?;
-        return Ok(Exit::Done);
-    }
-    for line in std::iter::once(heading::<R>()).chain(found.iter().map(|record| line(record.row())))
-    {
-        // The line is not cut because people copy the id at its end.
-        writeln!(out, "{}", render(&line, world.color, usize::MAX))?;
-    }
+    out.flush()?;
+    notes(&found, R::NOUNS[1]).iter().for_each(|line| note(line));
     Ok(Exit::Done)
 }
 
-/// Sorts records, newest first and a retry before the attempt that it follows. Keeps the first `limit` of them.
-pub fn newest_first<R: Listed>(records: &mut Vec<R>, limit: usize) {
+/// Returns what to say about a search besides its records. Scripts read the cursor from the last line.
+fn notes<R>(found: &Found<R>, what: &str) -> Vec<String> {
+    let mut notes = Vec::new();
+    notes.extend(unreadable(&found.unreadable));
+    if let Some(next) = &found.next {
+        if found.is_cut {
+            let started_at = next.started_at();
+            notes.push(format!(
+                "note: {} {what} were read, and those that started at {started_at} or earlier were not searched",
+                figures::count(MOST_READ as u64)
+            ));
+        }
+        notes.push(format!("next page: --cursor {next}"));
+    }
+    notes
+}
+
+/// Returns the note about items of the ledger that this version cannot read, if there are any.
+pub fn unreadable(keys: &[String]) -> Option<String> {
+    let first = one_line(keys.first()?);
+    let items = figures::plural(keys.len(), "item");
+    let what = "of the ledger that this version of bcce does not write";
+    Some(format!("note: skipped {items} {what}, such as {first}"))
+}
+
+/// Sorts records, newest first and a retry before the attempt that it follows.
+pub fn newest_first<R: Listed>(records: &mut [R]) {
     records.sort_by_key(|record| {
         let row = record.row();
         Reverse((row.started_at, row.attempt_no))
     });
-    records.truncate(limit);
 }
 
 fn heading<R: Listed>() -> Line {
@@ -141,77 +231,5 @@ pub fn line(row: Row<'_>) -> Line {
     ]
 }
 
-/// Returns the `wanted` records of the last days in no particular order. Goes back day by day until `filter.limit`
-/// records are found, so the result includes the newest ones.
-///
-/// `is_filtered` is true if only some records are wanted, `what` is their noun for a note, and `listed` returns the
-/// newest records of a shard.
-async fn search<R>(
-    filter: &Filter,
-    today: Date,
-    is_filtered: bool,
-    what: &str,
-    listed: impl AsyncFn(Shard, i32) -> Result<Vec<R>, Fault>,
-    wanted: impl Fn(&R) -> bool,
-) -> Outcome<Vec<R>> {
-    let limit = filter.limit;
-    let most = if is_filtered { LOOKED_THROUGH } else { limit.min(LOOKED_THROUGH) };
-    let (mut found, mut day) = (Vec::new(), today);
-    for _ in 0..filter.days {
-        let shards = SHARDS.chars().map(|digit| listed((day, digit), most.into()));
-        let shards = try_join_all(shards).await?;
-        if is_filtered && shards.iter().any(|shard| shard.len() >= LOOKED_THROUGH.into()) {
-            note(&format!(
-                "note: {day} has more {what} than were searched; older {what} of that day may be missing"
-            ));
-        }
-        found.extend(shards.into_iter().flatten().filter(|record| wanted(record)));
-        match day.previous_day().filter(|_| found.len() < limit.into()) {
-            Some(before) => day = before,
-            None => break,
-        }
-    }
-    Ok(found)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::cell::RefCell;
-    use time::macros::date;
-
-    const TODAY: Date = date!(2026 - 11 - 01);
-    const FILTER: Filter = Filter { workflow: None, days: 3, limit: 20, json: false };
-
-    /// Searches a ledger with two records on each day. Returns the records found and the shards that were read.
-    async fn searched(
-        limit: u16,
-        is_filtered: bool,
-        is_wanted: fn(&u8) -> bool,
-    ) -> (Vec<u8>, Vec<String>) {
-        let asked = RefCell::new(Vec::new());
-        let listed = async |(day, digit): Shard, most: i32| {
-            asked.borrow_mut().push(format!("{day}#{digit} {most}"));
-            Ok(if digit == '7' { vec![1, 2] } else { vec![] })
-        };
-        let filter = Filter { limit, ..FILTER };
-        let found =
-            search(&filter, TODAY, is_filtered, "records", listed, is_wanted).await.unwrap();
-        (found, asked.into_inner())
-    }
-
-    #[tokio::test]
-    async fn days_are_gone_back_until_enough_is_found() {
-        let (found, asked) = searched(20, false, |_| true).await;
-        assert_eq!((found.len(), asked.len()), (6, 3 * SHARDS.len()));
-        assert_eq!(asked[0], "2026-11-01#0 20");
-        let (found, asked) = searched(2, false, |_| true).await;
-        assert_eq!((found, asked.len()), (vec![1, 2], SHARDS.len()));
-    }
-
-    #[tokio::test]
-    async fn for_a_filter_more_is_looked_through() {
-        let (found, asked) = searched(20, true, |n| *n == 2).await;
-        assert_eq!((found, asked[0].as_str()), (vec![2; 3], "2026-11-01#0 1000"));
-    }
-}
+mod tests;

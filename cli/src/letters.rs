@@ -10,6 +10,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::figures;
+use crate::json::Field;
 use crate::values::duration;
 
 /// The largest number of dead letters that are read into memory.
@@ -35,6 +36,18 @@ pub struct Letter {
     #[serde(skip)]
     pub receipt: String,
 }
+
+/// The fields of a dead letter in JSON.
+pub const LETTER: [Field; 8] = [
+    ("message_id", "id of the message in the dead-letter queue"),
+    ("sent_at", "time at which it was sent, or null"),
+    ("tenant", "tenant of the inbox that it came through, or null if that is unknown"),
+    ("workflow", "workflow that it names, or null"),
+    ("request_id", "idempotency key of the request"),
+    ("error", "name of the error, such as Bcce.InvalidRequest"),
+    ("reason", "what was wrong"),
+    ("body", "the message, as it was sent"),
+];
 
 /// The dead letters that were read from the queue.
 pub struct Look {

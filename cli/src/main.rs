@@ -12,13 +12,21 @@ mod exit; // exit codes, and errors with advice
 mod figures; // formats numbers, times and costs
 mod files; // reads text files
 mod follow; // follows a run or a batch until it ends
+mod json; // prints JSON and documents its fields
 mod latest; // lists the records of the last days, newest first
 mod letters; // reads and selects dead letters
+mod logs; // merges the log lines of a run
+mod lookup; // finds runs and batches by name
+mod manual; // man pages and the reference of the commands
 mod metrics; // usage and costs of a period
+mod models; // the targets of the model aliases
 mod packed; // the attempts of a run that a batch packed
+mod page; // breaks lines at a width
 mod paint; // colored lines
 mod profiles; // describes the inference profiles of a configuration
 mod reconcile; // compares the ledger with the bill
+#[cfg(test)]
+mod reference; // tests the pages of docs/reference
 mod references; // builds references from records of the ledger
 mod run; // a run: its state and its display
 mod screen; // displays a run or a batch while it is followed
@@ -31,7 +39,10 @@ mod values; // parses the values of options and arguments
 mod warm; // lets Bedrock compile schemas in advance
 mod world; // the terminal, the clock, standard input
 
+use std::io::Write;
 use std::process::ExitCode;
+
+use clap::CommandFactory;
 
 use arguments::{Batch, BudgetVerb, Cli, Config, Dlq, Metrics, Prices, Runs, Verb};
 
@@ -39,12 +50,13 @@ use arguments::{Batch, BudgetVerb, Cli, Config, Dlq, Metrics, Prices, Runs, Verb
 async fn main() -> ExitCode {
     let Cli { environment, verb } = clap::Parser::parse();
     let (world, out) = (world::World::of_this_process(environment), &mut terminal::output());
-    exit::report(match verb {
+    let outcome = match verb {
         Verb::Submit(args) => cmd::submit::run(args, &world, out).await,
         Verb::Runs(Runs::List(args)) => cmd::list::run(args, &world, out).await,
         Verb::Runs(Runs::Show(args)) => cmd::show::run(args, &world, out).await,
         Verb::Runs(Runs::Explain(args)) => cmd::explain::run(args, &world, out).await,
         Verb::Runs(Runs::Follow(args)) => cmd::follow::run(args, &world, out).await,
+        Verb::Runs(Runs::Logs(args)) => cmd::logs::run(args, &world, out).await,
         Verb::Runs(Runs::Output(args)) => cmd::output::run(args, &world, out).await,
         Verb::Runs(Runs::Verify(args)) => cmd::verify::run(args, &world, out).await,
         Verb::Runs(Runs::Retry(args)) => cmd::retry::run(args, &world, out).await,
@@ -69,6 +81,7 @@ async fn main() -> ExitCode {
             cmd::metrics::reconcile::run(args, &world, out).await
         }
         Verb::Metrics(Metrics::Errors(args)) => cmd::metrics::errors::run(args, &world, out).await,
+        Verb::Models(args) => cmd::models::run(args, &world, out).await,
         Verb::Budgets(BudgetVerb::List(args)) => cmd::budgets::list::run(args, &world, out).await,
         Verb::Budgets(BudgetVerb::Show(args)) => cmd::budgets::show::run(args, &world, out).await,
         Verb::Dlq(Dlq::List(args)) => cmd::dlq::list::run(args, &world, out).await,
@@ -83,5 +96,9 @@ async fn main() -> ExitCode {
         Verb::Config(Config::Push(args)) => cmd::push::run(args, &world, out).await,
         Verb::Prices(Prices::Import(args)) => cmd::prices::import::run(args, &world, out).await,
         Verb::Key(args) => cmd::key::run(args, &world, out).await,
-    })
+        Verb::Completions(args) => cmd::completions::run(args, Cli::command(), out),
+        Verb::Man(args) => cmd::man::run(args, Cli::command(), out),
+    };
+    // Output that ends without a line break is written only now.
+    exit::report(outcome.and_then(|exit| Ok(out.flush().map(|()| exit)?)))
 }

@@ -168,6 +168,22 @@ impl Run {
         }
     }
 
+    /// Returns the record. A run that is sealed is over for [`Self::status`], but the record may still be open, because
+    /// it is closed last; then the status and the end are those of the manifest.
+    pub fn sealed_record(&self) -> Option<RunRecord> {
+        let mut record = self.record.clone()?;
+        if let (Status::Over(status), Some(manifest), None) =
+            (self.status(), &self.manifest, record.ended_at)
+        {
+            record.status = status;
+            record.ended_at = Some(manifest.ended_at);
+            record.manifest =
+                self.packed_attempt().is_none().then(|| self.reference.manifest_key());
+            record.tags = manifest.tags.clone();
+        }
+        Some(record)
+    }
+
     /// Counts the lost calls. They are known once the run is sealed.
     pub fn lost_calls(&self) -> usize {
         let lines = self.manifest.iter().flat_map(|manifest| &manifest.usage_by_model);

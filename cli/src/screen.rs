@@ -7,9 +7,15 @@ use std::io::Write;
 use time::OffsetDateTime;
 
 use crate::figures;
-use crate::paint::{Ink, Line, one_line, render, span};
+use crate::page::Page;
+use crate::paint::{Ink, Line, Span, one_line, render, span};
 use crate::terminal::control;
 use crate::world::World;
+
+/// The additional indent of the lines that continue a line.
+const HANG: usize = 2;
+/// The largest number of lines that a line of a picture takes in a narrow terminal, so that the steps stay visible.
+const MOST_LINES: usize = 3;
 
 /// The moment that a picture shows.
 #[derive(Clone, Copy, Debug)]
@@ -70,10 +76,12 @@ enum Manner {
 
 impl<'a> Screen<'a> {
     pub fn new(world: &'a World, out: &'a mut dyn Write, quiet: bool) -> Self {
-        let manner = match (quiet, world.terminal) {
-            (true, _) => Manner::Nothing,
-            (_, true) => Manner::Redrawn(0),
-            (_, false) => Manner::Lines(Printed::default()),
+        let has_width = world.size().0 < usize::MAX;
+        let manner = match quiet {
+            true => Manner::Nothing,
+            // A picture is redrawn only where it is known how many lines it has.
+            false if world.terminal && has_width => Manner::Redrawn(0),
+            false => Manner::Lines(Printed::default()),
         };
         Self { world, out, manner, note: None }
     }
@@ -113,7 +121,7 @@ impl<'a> Screen<'a> {
                 let width = self.world.size().0;
                 let mut lines = shown.picture(moment, width);
                 lines.extend(self.note.iter().map(|note| vec![span(Ink::Yellow, note)]));
-                let lines = fit(lines, height);
+                let lines = fit(broken(lines, width), height);
                 let text = redrawn(*drawn, &lines, self.world.color, width);
                 *drawn = lines.len();
                 self.out.write_all(text.as_bytes())?;
@@ -139,6 +147,34 @@ fn redrawn(drawn: usize, lines: &[Line], color: bool, width: usize) -> String {
     }
     text.extend([control, "J"]);
     text
+}
+
+/// Breaks the lines that are wider than the terminal. A line that is much wider is cut.
+pub fn broken(lines: Vec<Line>, width: usize) -> Vec<Line> {
+    let mut page = Page::new(width);
+    for line in lines {
+        let whole: String = line.iter().map(|span| span.text.as_str()).collect();
+        let indent = whole.chars().take_while(|c| *c == ' ').count();
+        page.put(indent + HANG, cut(line, width.saturating_mul(MOST_LINES)));
+    }
+    page.lines()
+}
+
+/// Cuts a line to `most` characters.
+fn cut(line: Line, most: usize) -> Line {
+    let mut left = most;
+    let mut cut = Line::new();
+    for Span { ink, text } in line {
+        let part: String = text.chars().take(left).collect();
+        left -= part.chars().count();
+        let is_whole = part.len() == text.len();
+        cut.push(span(ink, part));
+        if !is_whole {
+            cut.push(span(Ink::Plain, "…"));
+            break;
+        }
+    }
+    cut
 }
 
 /// Removes lines in the middle if they do not fit the height of the terminal, because lines that have scrolled away
@@ -175,6 +211,18 @@ mod tests {
             (&fitted[1][0].text[..], &fitted[2][0].text[..], &fitted[22][0].text[..]),
             ("1", "   … 78 lines", "99")
         );
+    }
+
+    #[test]
+    fn each_line_of_a_picture_is_a_line_of_the_terminal() {
+        for width in [1, 5, 20, 40] {
+            let wide = vec![vec![span(Ink::Plain, "word ".repeat(500))]];
+            let lines = broken(wide, width);
+            assert!(lines.len() <= 5, "{} lines", lines.len());
+            for line in lines {
+                assert!(render(&line, false, width).chars().count() <= width);
+            }
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use bcce_aws::SdkConfig;
 use bcce_aws::dynamodb::Ledger;
 use bcce_aws::kms::SigningKey;
 use bcce_aws::lambda::Inboxes;
+use bcce_aws::logs::LogGroups;
 use bcce_aws::s3::{S3Store, Sources};
 use bcce_aws::sfn::StateMachine;
 use bcce_aws::sqs::Queues;
@@ -14,7 +15,7 @@ use bcce_core::batch::{BatchRef, BatchStatus};
 use bcce_core::config::documents::parameter_name;
 use bcce_core::io::writer::write_document;
 use bcce_core::ledger::BatchRecord;
-use bcce_core::ports::GetParameters;
+use bcce_core::ports::{GetParameters, ListParameters};
 use serde::Deserialize;
 
 use crate::exit::{Failure, Outcome};
@@ -63,6 +64,7 @@ pub struct Stack {
     pub dead_letters: DeadLetterQueue,
     pub queues: Queues,
     pub signing_key: SigningKey,
+    pub logs: LogGroups,
 }
 
 impl Stack {
@@ -102,6 +104,7 @@ impl Stack {
             dead_letters: DeadLetterQueue::new(config, &outputs.dead_letter_queue_url),
             queues: Queues::new(config),
             signing_key: SigningKey::new(config, &outputs.signing_key_arn),
+            logs: LogGroups::new(config),
             parameters,
             outputs,
         })
@@ -127,6 +130,16 @@ impl Stack {
             "dev" => format!("bcce {rest}"),
             other => format!("bcce --env {other} {rest}"),
         }
+    }
+
+    /// Returns the names of the workflows.
+    ///
+    /// # Errors
+    /// `Bcce.Internal`: SSM cannot be called.
+    pub async fn workflows(&self) -> Result<Vec<String>, Fault> {
+        let found = self.parameters.below(&parameter_name(&self.environment, "workflows")).await?;
+        let names = found.keys().filter_map(|name| name.rsplit('/').next());
+        Ok(names.map(str::to_owned).collect())
     }
 
     /// Returns the records of the attempts of a batch, oldest first and at least one.

@@ -19,9 +19,9 @@ pub struct World {
 
 impl World {
     pub fn of_this_process(environment: String) -> Self {
-        let terminal =
-            std::io::stdout().is_terminal() && optional_variable("TERM").as_deref() != Some("dumb");
-        Self { environment, terminal, color: terminal && optional_variable("NO_COLOR").is_none() }
+        let is_terminal = std::io::stdout().is_terminal();
+        let (terminal, color) = capabilities(is_terminal, &optional_variable);
+        Self { environment, terminal, color }
     }
 
     pub fn now(&self) -> OffsetDateTime {
@@ -55,5 +55,29 @@ impl World {
         let config = bcce_aws::chain::sdk_config().await?;
         let has_region = config.region().is_some_and(|region| !region.as_ref().is_empty());
         if has_region { Ok(config) } else { Err(StartError::Missing("AWS_REGION").into()) }
+    }
+}
+
+/// Returns whether standard output can be redrawn, and whether it has colors. `variable` returns a variable of the
+/// environment that is not empty.
+fn capabilities(is_terminal: bool, variable: &dyn Fn(&str) -> Option<String>) -> (bool, bool) {
+    let terminal = is_terminal && variable("TERM").as_deref() != Some("dumb");
+    (terminal, terminal && variable("NO_COLOR").is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colors_need_a_terminal_that_has_them_and_nobody_who_turns_them_off() {
+        let of = |is_terminal, name: &str, value: &str| {
+            let variable = |asked: &str| (asked == name).then(|| value.to_owned());
+            capabilities(is_terminal, &variable)
+        };
+        assert_eq!(of(true, "TERM", "xterm"), (true, true));
+        assert_eq!(of(true, "NO_COLOR", "0"), (true, false));
+        assert_eq!(of(true, "TERM", "dumb"), (false, false));
+        assert_eq!(of(false, "TERM", "xterm"), (false, false));
     }
 }

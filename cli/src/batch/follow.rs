@@ -138,6 +138,6 @@ impl Tracked for Batch {
     }
 
     fn print_json(&self, out: &mut dyn Write) -> std::io::Result<()> {
-        writeln!(out, "{}", serde_json::to_string_pretty(&as_json(self))?)
+        crate::json::print(&as_json(self), out)
     }
 }

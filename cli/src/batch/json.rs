@@ -3,7 +3,24 @@
 use serde_json::{Value, json};
 
 use super::{Batch, view};
+use crate::json::Field;
 use crate::tracked::Status;
+
+pub const FIELDS: [Field; 10] = [
+    ("batch_id", "id of the batch"),
+    ("attempt_no", "number of the attempt, from 1"),
+    ("status", "SENT, OPENING, RUNNING, FINALIZING, or the status of the record"),
+    ("record", "record of the attempt, with the fields that `bcce batch list` has, or null"),
+    ("opened", "what was read of the source: the number of items, their size and digest, or null"),
+    ("jobs", "list of bulk jobs with their states; empty in other modes"),
+    (
+        "progress",
+        "items that succeeded and failed, their errors, usage and cost, and the rate of a packed batch",
+    ),
+    ("per_minute", "number of runs that ended per minute, or null"),
+    ("seconds_left", "estimated time to the end in seconds, or null"),
+    ("manifest", "manifest of the attempt, or null before it is sealed"),
+];
 
 /// Returns the JSON that `bcce batch status --json` prints.
 pub fn as_json(batch: &Batch) -> Value {
@@ -40,6 +57,7 @@ mod tests {
     #[test]
     fn programs_read_what_people_see() {
         let json = as_json(&half_way());
+        assert_eq!(crate::json::undocumented(&json, &[&FIELDS]), [""; 0]);
         assert_eq!(json["status"], "RUNNING");
         assert_eq!((&json["per_minute"], &json["seconds_left"]), (&json!(62.0), &json!(240)));
         assert_eq!(json["progress"]["errors"]["Bcce.NoTarget"], 12);

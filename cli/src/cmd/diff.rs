@@ -1,13 +1,15 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use serde_json::{Value, json};
 use similar::{ChangeTag, TextDiff};
 
-use super::push::left;
+use super::push::{left, left_as_json};
 use crate::directory::checked;
 use crate::documents::{Comparison, Document, State};
 use crate::exit::{Exit, Outcome};
 use crate::figures;
+use crate::json::{self, Field};
 use crate::paint::{Ink, Line, render_exactly, span};
 use crate::stack::Stack;
 use crate::world::World;
@@ -15,11 +17,34 @@ use crate::world::World;
 /// The number of unchanged lines around a change, as in `diff -u`.
 const AROUND: usize = 3;
 
+const FIELDS: [Field; 7] = [
+    ("documents", "list of the documents of the directory"),
+    (
+        "documents[].file, documents[].parameter",
+        "the file, and the SSM parameter to which a push writes it",
+    ),
+    ("documents[].state", "unchanged, new, changed or broken"),
+    ("documents[].cause", "why the document is broken in the stack, or null"),
+    (
+        "documents[].diff",
+        "differences from the text in the stack to that of the file, as `diff -u` prints them, or null",
+    ),
+    (
+        "left",
+        "list of the documents that a push leaves in the stack: parameter, and cause if it is broken, or null",
+    ),
+    ("differing", "number of documents that a push would write"),
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints an object.", &[&FIELDS]))]
 pub struct Args {
     /// Directory with models.yaml, routing.yaml, policy.yaml, budgets.yaml, prices.yaml and workflows/NAME.yaml
     #[arg(value_name = "DIR")]
     directory: PathBuf,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
@@ -28,6 +53,10 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let files = checked(&args.directory, Some(world.now().date()), Exit::Usage, then)?;
     let stack = Stack::find(world).await?;
     let comparison = Comparison::of(&stack, &files).await?;
+    if args.json {
+        json::print(&as_json(&comparison, &args.directory), out)?;
+        return Ok(if comparison.differing() == 0 { Exit::Done } else { Exit::Failed });
+    }
     for line in lines(&comparison, &args.directory) {
         writeln!(out, "{}", render_exactly(&line, world.color))?;
     }
@@ -38,6 +67,28 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let documents = figures::plural(comparison.differing(), "document");
     writeln!(out, "-> `{push}` writes {documents}")?;
     Ok(Exit::Failed)
+}
+
+fn as_json(comparison: &Comparison, directory: &Path) -> Value {
+    let document = |document: &Document| {
+        let (state, cause, before) = match &document.state {
+            State::Unchanged => ("unchanged", None, None),
+            State::New => ("new", None, None),
+            State::Changed(before) => ("changed", None, Some(before)),
+            State::Broken { cause, text } => ("broken", Some(cause), text.as_ref()),
+        };
+        let file = directory.join(&document.file).display().to_string();
+        let diff = before.map(|before| {
+            let lines = differences(document, before, &file);
+            lines.iter().map(|line| render_exactly(line, false) + "\n").collect::<String>()
+        });
+        json!({ "file": file, "parameter": document.parameter, "state": state, "cause": cause, "diff": diff })
+    };
+    json!({
+        "documents": comparison.documents.iter().map(document).collect::<Vec<_>>(),
+        "left": left_as_json(comparison),
+        "differing": comparison.differing(),
+    })
 }
 
 fn lines(comparison: &Comparison, directory: &Path) -> Vec<Line> {
@@ -151,6 +202,22 @@ mod tests {
             "+k",
         ];
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn json_has_the_state_and_the_differences_of_each_document() {
+        let documents = vec![
+            document("models", "a\n", State::Unchanged),
+            document("policy", "a\n", State::Changed("b\n".into())),
+        ];
+        let left = vec![("/bcce/dev/workflows/old".into(), None)];
+        let json = as_json(&Comparison { documents, left }, Path::new("dev"));
+        assert_eq!(json::undocumented(&json, &[&FIELDS]), [""; 0]);
+        assert_eq!(json["documents"][0]["diff"], Value::Null);
+        assert_eq!(json["documents"][1]["state"], "changed");
+        let diff = "--- /bcce/dev/policy\n+++ dev/policy.yaml\n@@ -1 +1 @@\n-b\n+a\n";
+        assert_eq!(json["documents"][1]["diff"], diff);
+        assert_eq!((&json["differing"], &json["left"][0]["cause"]), (&json!(1), &Value::Null));
     }
 
     #[test]

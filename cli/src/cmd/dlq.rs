@@ -31,6 +31,9 @@ pub struct Selection {
     /// Print what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Reads the queue and returns the selected dead letters, which stay hidden from other readers. The others become
@@ -99,7 +102,7 @@ mod tests {
 
     fn selection(messages: &[&str], all: bool) -> Selection {
         let messages = messages.iter().map(ToString::to_string).collect();
-        Selection { messages, all, filter: Filter::default(), dry_run: false }
+        Selection { messages, all, filter: Filter::default(), dry_run: false, json: false }
     }
 
     #[test]

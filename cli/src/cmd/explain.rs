@@ -10,41 +10,54 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::exit::{Exit, Failure, Outcome};
+use crate::json::{self, Field};
+use crate::lookup::RunName;
 use crate::paint::render;
 use crate::run::Run;
 use crate::run::timeline::{self, Event, Execution, Sums};
 use crate::run::view::explained::{Account, lines};
 use crate::stack::Stack;
 use crate::tracked::{Status, Tracked};
-use crate::values::run_id;
 use crate::world::World;
 
+const FIELDS: [Field; 6] = [
+    ("version", "1"),
+    ("run", "record of the latest run attempt, with the fields that `bcce runs list` has"),
+    ("deadline", "time at which the run times out, or null before it has a plan"),
+    ("routes", "routes that the steps took, by name, as in the plan"),
+    (
+        "steps",
+        "list of step executions: step, item, wave, model, route, status, error, events and sums",
+    ),
+    ("sums", "calls, tokens, cost and times of the calls that this run attempt paid for"),
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints an object; docs/explain.md describes the fields within.", &[&FIELDS]))]
 pub struct Args {
-    /// Id of the run, as `bcce runs list` shows it
-    #[arg(value_name = "RUN", value_parser = run_id)]
-    run: String,
+    #[command(flatten)]
+    run: RunName,
     /// Explain only this step
     #[arg(long, value_name = "ID")]
     step: Option<String>,
     /// Show every item of a step with `for_each`, not only those that failed, waited or took more than one call
     #[arg(long)]
     all: bool,
-    /// Print JSON with `run`, `routes` and their limits, `steps` with their events in order of time and their sums for
-    /// every item, and the `sums` of the run; docs/explain.md describes all fields
+    /// Print JSON with every item; docs/explain.md describes all fields
     #[arg(long)]
     json: bool,
 }
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
-    let (mut run, records) = Run::find(&stack, &args.run).await?;
+    let run_id = args.run.find(&stack, world).await?;
+    let (mut run, records) = Run::find(&stack, &run_id).await?;
     run.look(&stack, world.now(), true).await?;
-    let follow = stack.command(&format!("runs follow {}", args.run));
+    let follow = stack.command(&format!("runs follow {}", run_id));
     let executions = executions(&run, &records, args.step.as_deref(), &follow)?;
     if args.json {
         let explanation = explanation(&run, &records, &executions);
-        writeln!(out, "{}", serde_json::to_string_pretty(&explanation).unwrap_or_default())?;
+        json::print(&explanation, out)?;
         return Ok(Exit::Done);
     }
     let account = Account { run: &run, records: &records, executions: &executions, all: args.all };
@@ -216,6 +229,7 @@ mod tests {
         assert_eq!(all.len(), 5);
         let one = executions(&run, &records, Some("summarise"), "").unwrap();
         let json = serde_json::to_value(explanation(&run, &records, &one)).unwrap();
+        assert_eq!(json::undocumented(&json, &[&FIELDS]), [""; 0]);
         assert_eq!(json["deadline"], "2026-11-01T12:01:00Z");
         let step = &json["steps"][0];
         assert_eq!((&step["step"], &step["status"]), (&"summarise".into(), &"SUCCEEDED".into()));

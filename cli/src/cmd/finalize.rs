@@ -8,30 +8,36 @@ use time::OffsetDateTime;
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::follow::{Watch, follow};
+use crate::json::{self, records};
+use crate::lookup::RunName;
 use crate::run::Run;
 use crate::screen::Screen;
 use crate::stack::Stack;
 use crate::tracked::{Status, Tracked};
-use crate::values::{duration, run_id};
+use crate::values::duration;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints the record of the run when it is finalized, as `bcce runs follow` does.", &[&records::RUN]))]
 pub struct Args {
-    /// Id of the run, as `bcce runs list` shows it
-    #[arg(value_name = "RUN", value_parser = run_id)]
-    run: String,
+    #[command(flatten)]
+    run: RunName,
     /// Maximum time to wait, such as 90s, 30m or 2h; the run is still finalized after it
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = duration)]
     timeout: Duration,
+    /// Show no progress, and print the result as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
-    let run = Run::latest(&stack, &args.run).await?;
+    let run_id = args.run.find(&stack, world).await?;
+    let run = Run::latest(&stack, &run_id).await?;
     if let Some(packed) = run.packed_attempt().filter(|packed| !packed.is_sealed()) {
-        return Err(of_batch(&args.run, &packed.place, |rest| stack.command(rest)));
+        return Err(of_batch(&run_id, &packed.place, |rest| stack.command(rest)));
     }
-    finalize(&stack, world, run, args.timeout, out).await
+    finalize(&stack, world, run, args.timeout, args.json, out).await
 }
 
 /// Returns the failure for a packed run: only its batch can be finalized.
@@ -59,6 +65,7 @@ pub async fn finalize<T: Tracked>(
     world: &World,
     mut tracked: T,
     timeout: Duration,
+    is_json: bool,
     out: &mut dyn Write,
 ) -> Outcome {
     let id = tracked.id().to_owned();
@@ -74,10 +81,13 @@ pub async fn finalize<T: Tracked>(
     })?;
     stack.finalize_machine.start_with(&event).await?;
     let watch = Watch { timeout, sent: false };
-    let mut screen = Screen::new(world, out, false);
+    let mut screen = Screen::new(world, out, is_json);
     let followed = follow(stack, world, &mut screen, &mut tracked, watch).await;
     let Status::Over(status) = tracked.status() else { return followed };
-    writeln!(out, "{id} is finalized: {status}")?;
+    match is_json {
+        true => tracked.print_json(out)?,
+        false => writeln!(out, "{id} is finalized: {status}")?,
+    }
     Ok(Exit::Done)
 }
 

@@ -1,16 +1,19 @@
 use std::io::Write;
 
 use bcce_aws::dynamodb::Ledger;
+use bcce_aws::dynamodb::listing::{Listing, Page};
 use bcce_core::base::error::Fault;
 use bcce_core::ledger::{RunRecord, listing_shard};
 use bcce_core::run::notification::RunStatus;
+use rust_decimal::Decimal;
+use time::Date;
 
 use crate::exit::Outcome;
 use crate::figures;
-use crate::latest::{Filter, Listed, Row, Shard, print};
+use crate::latest::{Filter, Listed, Row, print};
 use crate::paint::span;
 use crate::run::view::status_ink;
-use crate::values::word;
+use crate::values::{amount, tag, word};
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
@@ -20,6 +23,21 @@ pub struct Args {
     /// List only runs with this status: running, succeeded, failed, rejected or cancelled
     #[arg(long, value_parser = status)]
     status: Option<RunStatus>,
+    /// List only runs with this tag; repeat the option for several tags. A run has its tags once it is over
+    #[arg(long = "tag", value_name = "NAME=VALUE", value_parser = tag)]
+    tags: Vec<(String, String)>,
+    /// List only runs that cost more than this amount, as far as their costs are known
+    #[arg(long, value_name = "USD", value_parser = amount)]
+    cost_above: Option<Decimal>,
+}
+
+impl Args {
+    /// Returns true if a run has the tags and the cost.
+    fn wants(&self, run: &RunRecord) -> bool {
+        let has = |(name, value): &(String, String)| run.tags.get(name) == Some(value);
+        let is_above = |least: Decimal| run.cost_usd.is_some_and(|cost| cost > least);
+        self.tags.iter().all(has) && self.cost_above.is_none_or(is_above)
+    }
 }
 
 fn status(given: &str) -> Result<RunStatus, String> {
@@ -27,15 +45,21 @@ fn status(given: &str) -> Result<RunStatus, String> {
 }
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
-    print::<RunRecord>(&args.filter, args.status.map(RunStatus::as_str), world, out).await
+    let is_narrowed = !args.tags.is_empty() || args.cost_above.is_some();
+    let narrow = is_narrowed.then_some(|run: &RunRecord| args.wants(run));
+    print(&args.filter, args.status.map(RunStatus::as_str), narrow, world, out).await
 }
 
 impl Listed for RunRecord {
     const NOUNS: [&'static str; 2] = ["run", "runs"];
     const AMOUNT: &'static str = "cost";
 
-    async fn listed(ledger: &Ledger, shard: Shard, most: i32) -> Result<Vec<Self>, Fault> {
-        ledger.listed(&listing_shard(shard.0, shard.1), most).await
+    fn shard(day: Date, digit: char) -> String {
+        listing_shard(day, digit)
+    }
+
+    async fn listed(ledger: &Ledger, listing: Listing) -> Result<Page<Self>, Fault> {
+        ledger.listed(listing).await
     }
 
     fn row(&self) -> Row<'_> {
@@ -44,7 +68,6 @@ impl Listed for RunRecord {
         let cost = self.cost_usd.map(|cost| format!("{}{more}", figures::usd(cost)));
         Row {
             id: &self.run_id,
-            workflow: &self.workflow,
             attempt_no: self.attempt_no,
             started_at: self.started_at,
             ended_at: self.ended_at,
@@ -59,9 +82,21 @@ impl Listed for RunRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
+
     use crate::latest::{line, newest_first};
     use crate::paint::render;
     use crate::run::samples::record;
+
+    #[derive(clap::Parser)]
+    struct CommandLine {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn listed_by(options: &[&str]) -> Args {
+        CommandLine::try_parse_from(["list"].iter().chain(options)).unwrap().args
+    }
 
     #[test]
     fn a_status_is_written_in_any_case() {
@@ -100,7 +135,26 @@ mod tests {
         let mut older = attempt(1);
         older.started_at -= time::Duration::HOUR;
         let mut records = vec![older.clone(), attempt(1), attempt(2)];
-        newest_first(&mut records, 2);
-        assert_eq!(records, [attempt(2), attempt(1)]);
+        newest_first(&mut records);
+        assert_eq!(records, [attempt(2), attempt(1), older]);
+    }
+
+    #[test]
+    fn a_run_is_selected_by_all_of_its_tags_and_by_its_cost() {
+        let wants = |given: &[&str]| {
+            let mut run = record(1, RunStatus::Succeeded).unwrap();
+            run.tags = [("team", "a=b"), ("kind", "x")].map(|(k, v)| (k.into(), v.into())).into();
+            run.cost_usd = Some(Decimal::new(5, 1));
+            listed_by(given).wants(&run)
+        };
+        assert!(wants(&["--tag", "team=a=b", "--tag", "kind=x", "--cost-above", "0.4"]));
+        assert!(!wants(&["--tag", "team=a=b", "--tag", "kind=y"]));
+        assert!(!wants(&["--cost-above", "0.5"]), "the cost must be above the amount");
+    }
+
+    #[test]
+    fn a_run_without_a_known_cost_is_above_no_amount() {
+        let args = Args { cost_above: Some(Decimal::ZERO), ..listed_by(&[]) };
+        assert!(!args.wants(&record(1, RunStatus::Running).unwrap()));
     }
 }

@@ -8,18 +8,40 @@ use bcce_core::run::artifact::StepArtifact;
 use serde_json::Value;
 
 use crate::exit::{Exit, Failure, Outcome};
+use crate::json::{self, Field};
+use crate::lookup::RunName;
 use crate::packed::objects::RunObjects;
 use crate::run::Run;
 use crate::stack::Stack;
 use crate::tracked::Tracked;
-use crate::values::run_id;
 use crate::world::World;
 
+const FIELDS: [Field; 15] = [
+    ("version", "1"),
+    ("run_id, step_id", "ids of the run and the step"),
+    ("item", "number of the item, from 0, if the step has `for_each`"),
+    ("attempt_no", "run attempt that made the calls"),
+    ("output", "the answer: `text`, and `json` if the step asks for JSON"),
+    ("truncated", "true if max_tokens cut the answer"),
+    ("stop_reason", "why the model stopped, as Bedrock names it"),
+    ("decisions", "list of decisions about the targets, each with its reasons"),
+    ("attempts", "list of calls: target, outcome, error, times, usage and cost_usd"),
+    ("cached_from", "first answer to the same call, if the response cache answered the step"),
+    (
+        "usage, known_usage",
+        "tokens of all calls; usage is null if that of a call is unknown, and known_usage has the others",
+    ),
+    ("cost_usd", "cost of all calls, or null if the cost of a call is unknown"),
+    ("priced_subtotal_usd", "if cost_usd is null, the sum of the known costs"),
+    ("unpriced", "ids of the models without a price"),
+    ("prompt_sha256", "digest of the rendered prompt"),
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints the artifact of the step, or one for each item, as it is stored.", &[&FIELDS]))]
 pub struct Args {
-    /// Id of the run, as `bcce runs list` shows it
-    #[arg(value_name = "RUN", value_parser = run_id)]
-    run: String,
+    #[command(flatten)]
+    run: RunName,
     /// Id of the step whose output to print, instead of the answer of the run
     #[arg(long)]
     step: Option<String>,
@@ -30,7 +52,8 @@ pub struct Args {
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
-    let (mut run, _) = Run::find(&stack, &args.run).await?;
+    let run_id = args.run.find(&stack, world).await?;
+    let (mut run, _) = Run::find(&stack, &run_id).await?;
     run.look(&stack, world.now(), false).await?;
     let step = match (&args.step, &run.plan) {
         (Some(step), _) => step.clone(),
@@ -114,6 +137,8 @@ mod tests {
         }
         let outputs = outputs("one", &[ANSWER.as_bytes().to_vec()]).unwrap();
         assert_eq!(text(&outputs), "It opens.");
+        let artifact: Value = serde_json::from_str(ANSWER).unwrap();
+        assert_eq!(json::undocumented(&artifact, &[&FIELDS]), [""; 0]);
     }
 
     #[test]

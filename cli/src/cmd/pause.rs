@@ -2,8 +2,10 @@ use std::io::Write;
 use std::time::Duration;
 
 use bcce_aws::lambda::Inbox;
+use serde_json::json;
 
 use crate::exit::{Exit, Failure, Outcome};
+use crate::json::{self, Field};
 use crate::letters::tenant_of;
 use crate::stack::Stack;
 use crate::world::World;
@@ -13,11 +15,22 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// The time between two reads of the state.
 const PAUSE: Duration = Duration::from_secs(1);
 
+const FIELDS: [Field; 4] = [
+    ("tenant", "tenant of the inbox"),
+    ("state", "Enabled or Disabled, or a state on the way there if the command timed out"),
+    ("waiting", "approximate number of messages that wait"),
+    ("dispatching", "approximate number of messages that are being dispatched"),
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints an array of inboxes.", &[&FIELDS]))]
 pub struct Args {
     /// Change only the inbox of this tenant
     #[arg(long, value_name = "NAME")]
     tenant: Option<String>,
+    /// Print the inboxes as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Resumes the inboxes if `enabled` is true, and pauses them otherwise. Waits until the change is in effect.
@@ -36,15 +49,7 @@ pub async fn run(args: Args, enabled: bool, world: &World, out: &mut dyn Write) 
             tokio::time::sleep(PAUSE).await;
             continue;
         }
-        for inbox in &inboxes {
-            let (waiting, at_work) = stack.queues.waiting_in(&inbox.queue_arn).await?;
-            let tenant = tenant_of(&inbox.queue_arn, url).unwrap_or_default();
-            writeln!(
-                out,
-                "{:<9}  {tenant}  about {waiting} waiting, {at_work} being dispatched",
-                inbox.state
-            )?;
-        }
+        print(&stack, &inboxes, args.json, out).await?;
         return match reached {
             true => Ok(Exit::Done),
             false => {
@@ -59,6 +64,35 @@ pub async fn run(args: Args, enabled: bool, world: &World, out: &mut dyn Write) 
             }
         };
     }
+}
+
+/// Prints the state of each inbox and the number of its messages.
+async fn print(
+    stack: &Stack,
+    inboxes: &[Inbox],
+    is_json: bool,
+    out: &mut dyn Write,
+) -> Outcome<()> {
+    let mut printed = Vec::new();
+    for Inbox { queue_arn, state, .. } in inboxes {
+        let (waiting, dispatching) = stack.queues.waiting_in(queue_arn).await?;
+        let tenant = tenant_of(queue_arn, &stack.outputs.inbox_queue_url).unwrap_or_default();
+        if is_json {
+            printed.push(json!({
+                "tenant": tenant,
+                "state": state,
+                "waiting": waiting,
+                "dispatching": dispatching,
+            }));
+        } else {
+            let counts = format!("about {waiting} waiting, {dispatching} being dispatched");
+            writeln!(out, "{state:<9}  {tenant}  {counts}")?;
+        }
+    }
+    if is_json {
+        json::print(&printed, out)?;
+    }
+    Ok(())
 }
 
 /// Changes the state of an inbox. Lambda refuses a change while another one is under way, so this retries for at

@@ -9,10 +9,12 @@ use bcce_core::config::policy::Policy;
 use bcce_core::config::profiles::Profiles;
 use bcce_core::config::template::Template;
 use bcce_core::document::from_yaml;
+use serde_json::{Value, json};
 
 use crate::directory::{Texts, checked, print_warnings};
 use crate::documents::{Comparison, Document, State};
 use crate::exit::{Exit, Failure, Outcome};
+use crate::json::{self, Field};
 use crate::profiles;
 use crate::secrets;
 use crate::stack::Stack;
@@ -20,7 +22,22 @@ use crate::warm::warm;
 use crate::world::World;
 use bcce_core::config::entry::Entry;
 
+const FIELDS: [Field; 5] = [
+    ("documents", "list of the documents of the directory"),
+    ("documents[].parameter", "the SSM parameter"),
+    ("documents[].state", "unchanged, new, changed or repaired"),
+    (
+        "documents[].key",
+        "key of the object that holds a text which does not fit a parameter, or null",
+    ),
+    (
+        "left",
+        "list of the documents that were left in the stack: parameter, and cause if it is broken, or null",
+    ),
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints an object.", &[&FIELDS]))]
 pub struct Args {
     /// Directory with models.yaml, routing.yaml, policy.yaml, budgets.yaml, prices.yaml and workflows/NAME.yaml
     #[arg(value_name = "DIR")]
@@ -29,6 +46,9 @@ pub struct Args {
     /// calls use your own credentials and are charged, but are not in the ledger
     #[arg(long)]
     warm: bool,
+    /// Print the documents as JSON; other lines go to standard error
+    #[arg(long)]
+    json: bool,
 }
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
@@ -45,7 +65,8 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     // Runs are planned meanwhile, so the document first has the profiles of the old and the new documents.
     described.put_with_stored(&stack).await?;
     // If the output cannot be written, the push continues, so that the stack never has half of a change.
-    let mut printed = Ok(());
+    let (mut printed, mut documents) = (Ok(()), Vec::new());
+    let notes: &mut dyn Write = if args.json { &mut crate::terminal::errors() } else { &mut *out };
     for document in &comparison.documents {
         let entry = Entry::of(&stack.outputs.artifact_bucket, &document.name, &document.text);
         if document.differs() {
@@ -53,22 +74,29 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
             put.map_err(|fault| broken_off(fault, written, all))?;
             written += 1;
         }
-        printed = printed.and_then(|()| writeln!(out, "{}", line(document, &entry)));
+        match args.json {
+            true => documents.push(as_json(document, &entry)),
+            false => printed = printed.and_then(|()| writeln!(notes, "{}", line(document, &entry))),
+        }
     }
     described.put(&stack).await.map_err(|fault| broken_off(fault, written, all))?;
     printed?;
     if let Some(line) = described.line(&stack.environment) {
-        writeln!(out, "{line}")?;
+        writeln!(notes, "{line}")?;
     }
-    for line in left(&comparison, &args.directory) {
-        writeln!(out, "{line}")?;
+    for line in left(&comparison, &args.directory).iter().filter(|_| !args.json) {
+        writeln!(notes, "{line}")?;
     }
     print_warnings(secrets::missing(&stack, &files).await);
+    let mut exit = Exit::Done;
     if args.warm {
-        warm_all(&stack, world, &files, &described.profiles, out).await
-    } else {
-        Ok(Exit::Done)
+        exit = warm_all(&stack, world, &files, &described.profiles, notes).await?;
     }
+    if args.json {
+        let left = left_as_json(&comparison);
+        json::print(&json!({ "documents": documents, "left": left }), out)?;
+    }
+    Ok(exit)
 }
 
 /// Lets Bedrock compile all schemas. The documents were checked before, so one that cannot be parsed is skipped.
@@ -101,13 +129,25 @@ fn broken_off(fault: Fault, written: usize, all: usize) -> Failure {
     failure
 }
 
-fn line(document: &Document, entry: &Entry) -> String {
-    let what = match document.state {
-        State::Unchanged => return format!("  unchanged  {}", document.parameter),
+/// Returns what was done with a document.
+fn done(document: &Document) -> &'static str {
+    match document.state {
+        State::Unchanged => "unchanged",
         State::New => "new",
         State::Changed(_) => "changed",
         State::Broken { .. } => "repaired",
-    };
+    }
+}
+
+fn as_json(document: &Document, entry: &Entry) -> Value {
+    json!({ "parameter": document.parameter, "state": done(document), "key": entry.key })
+}
+
+fn line(document: &Document, entry: &Entry) -> String {
+    if !document.differs() {
+        return format!("  unchanged  {}", document.parameter);
+    }
+    let what = done(document);
     let place = entry.key.as_ref().map(|key| format!(" -> {key}")).unwrap_or_default();
     format!("  {what:<9}  {}{place}", document.parameter)
 }
@@ -119,6 +159,12 @@ pub fn left(comparison: &Comparison, directory: &Path) -> Vec<String> {
         format!("  left       {parameter}, which is not in {}{cause}", directory.display())
     };
     comparison.left.iter().map(line).collect()
+}
+
+/// Returns the documents that a push leaves in the stack as JSON.
+pub fn left_as_json(comparison: &Comparison) -> Value {
+    let left = comparison.left.iter();
+    left.map(|(parameter, cause)| json!({ "parameter": parameter, "cause": cause })).collect()
 }
 
 #[cfg(test)]
@@ -140,6 +186,10 @@ mod tests {
             let document = document(name, "version: 1", state);
             let line = line(&document, &Entry::of("b", &document.name, &document.text));
             assert!(line.starts_with(expected), "{line}");
+            let entry = Entry::of("b", &document.name, &document.text);
+            let json = as_json(&document, &entry);
+            assert!(expected.contains(json["state"].as_str().unwrap()), "{json}");
+            assert_eq!(json["key"].is_string(), expected.contains("->"), "{json}");
         }
     }
 

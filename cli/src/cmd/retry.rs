@@ -10,19 +10,25 @@ use serde_json::json;
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::follow::{Watch, follow_and_print};
+use crate::json::{self, Field};
+use crate::lookup::RunName;
 use crate::references::run_reference;
 use crate::run::Run;
 use crate::stack::Stack;
 use crate::terminal::note;
 use crate::tracked::Tracked;
-use crate::values::{duration, run_id};
+use crate::values::duration;
 use crate::world::World;
 
+/// The fields of an attempt that was started.
+const STARTED: [Field; 2] =
+    [("run_id", "id of the run"), ("attempt_no", "number of the attempt, from 1")];
+
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints the new run attempt. With --wait, prints the record of the run when it ends, as `bcce runs follow` does.", &[&STARTED]))]
 pub struct Args {
-    /// Id of the run, as `bcce runs list` shows it
-    #[arg(value_name = "RUN", value_parser = run_id)]
-    run: String,
+    #[command(flatten)]
+    run: RunName,
     /// Follow the run until it ends, and exit with 0 if it succeeded, 1 if not
     #[arg(long)]
     wait: bool,
@@ -36,7 +42,8 @@ pub struct Args {
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
-    let (latest, records) = Run::find(&stack, &args.run).await?;
+    let run_id = args.run.find(&stack, world).await?;
+    let (latest, records) = Run::find(&stack, &run_id).await?;
     let record = &records[records.len() - 1];
     if let Some(packed) = latest.packed_attempt().filter(|packed| !packed.is_sealed()) {
         return Err(not_sealed(record, &packed.place, |rest| stack.command(rest)));
@@ -55,7 +62,7 @@ pub async fn retry<T: Tracked>(
     world: &World,
     next: T,
     wait: Option<Duration>,
-    json: bool,
+    is_json: bool,
     out: &mut dyn Write,
 ) -> Outcome {
     let id = next.id();
@@ -72,11 +79,11 @@ pub async fn retry<T: Tracked>(
     }
     if let Some(timeout) = wait {
         let watch = Watch { timeout, sent: true };
-        return follow_and_print(stack, world, next, watch, json, out).await;
+        return follow_and_print(stack, world, next, watch, is_json, out).await;
     }
-    if json {
+    if is_json {
         let name = format!("{}_id", T::NOUN);
-        writeln!(out, "{}", json!({ name: id, "attempt_no": attempt_no }))?;
+        json::print(&json!({ name: id, "attempt_no": attempt_no }), out)?;
     } else {
         writeln!(out, "{id}  attempt {attempt_no}")?;
     }

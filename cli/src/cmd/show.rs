@@ -7,6 +7,8 @@ use serde_json::json;
 
 use crate::exit::{Exit, Outcome};
 use crate::figures;
+use crate::json::{self, Field};
+use crate::lookup::RunName;
 use crate::packed::objects::RunObjects;
 use crate::paint::{Ink, Line, field, render, span};
 use crate::run::Run;
@@ -15,14 +17,22 @@ use crate::run::view::{self, Detail};
 use crate::screen::Moment;
 use crate::stack::Stack;
 use crate::tracked::Tracked;
-use crate::values::run_id;
 use crate::world::World;
 
+const FIELDS: [Field; 3] = [
+    (
+        "records",
+        "records of the run attempts, the first one first, with the fields that `bcce runs list` has",
+    ),
+    ("manifest", "manifest of the latest run attempt, or null before it is sealed"),
+    ("place", "for a packed run, its batch, part and number in the batch; otherwise null"),
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints an object.", &[&FIELDS]))]
 pub struct Args {
-    /// Id of the run, as `bcce runs list` shows it
-    #[arg(value_name = "RUN", value_parser = run_id)]
-    run: String,
+    #[command(flatten)]
+    run: RunName,
     /// Print the records of all run attempts and the latest manifest as JSON
     #[arg(long)]
     json: bool,
@@ -30,12 +40,13 @@ pub struct Args {
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
-    let (mut run, records) = Run::find(&stack, &args.run).await?;
+    let run_id = args.run.find(&stack, world).await?;
+    let (mut run, records) = Run::find(&stack, &run_id).await?;
     run.look(&stack, world.now(), true).await?;
     if args.json {
         let place = run.packed_attempt().map(|packed| &packed.place);
         let shown = json!({ "records": records, "manifest": run.manifest, "place": place });
-        writeln!(out, "{}", serde_json::to_string_pretty(&shown).unwrap_or_default())?;
+        json::print(&shown, out)?;
         return Ok(Exit::Done);
     }
     let now = world.now();

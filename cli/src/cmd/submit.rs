@@ -8,10 +8,9 @@ use std::time::Duration;
 use bcce_core::base::error::Problems;
 use bcce_core::base::json::to_json;
 use bcce_core::config::budgets::{Scope, WorstCaseLimit};
-use bcce_core::config::documents::parameter_name;
 use bcce_core::config::routing::Retries;
 use bcce_core::io::reader::{Read, Reader};
-use bcce_core::ports::{GetObject, ListParameters};
+use bcce_core::ports::GetObject;
 use bcce_core::run::plan::{Plan, Sources};
 use bcce_core::run::request::{Request, StoredRequest};
 use time::macros::format_description;
@@ -20,6 +19,7 @@ use self::files::Lists;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::files::text;
 use crate::follow::{Watch, follow_and_print};
+use crate::json::{self, Field};
 use crate::run::Run;
 use crate::stack::Stack;
 use crate::values::duration;
@@ -29,7 +29,14 @@ use crate::world::World;
 pub const TENANT: &str = "default";
 
 // The usage puts the workflow first, because after `--files` it would be taken for a file.
+const JSON_INTRO: &str = "Prints the ids of the request. With --wait, prints the record of the run when it ends, as \
+                          `bcce runs follow` does. With --dry-run, prints the other fields.";
+/// The fields of a request that was sent.
+const SENT: [Field; 2] =
+    [("run_id", "id of the run"), ("request_id", "idempotency key of the request")];
+
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields(JSON_INTRO, &[&SENT, &dry_run::FIELDS]))]
 #[command(override_usage = "bcce submit <WORKFLOW> [OPTIONS]")]
 pub struct Args {
     /// Name of the workflow
@@ -61,8 +68,7 @@ pub struct Args {
     /// Maximum time to wait with --wait, such as 90s, 30m or 2h; the run continues after it
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = duration, requires = "wait")]
     timeout: Duration,
-    /// Print the run id and the request id as JSON; with --dry-run, print the plan, the estimate, worst_case, and its
-    /// limits limit_usd and limit_tokens; or with --wait the record of the run when it ends
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }
@@ -92,7 +98,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     if !args.wait {
         if args.json {
             let sent = serde_json::json!({ "run_id": run.run_id, "request_id": run.request_id });
-            writeln!(out, "{sent}")?;
+            json::print(&sent, out)?;
         } else {
             writeln!(out, "{}", run.run_id)?;
         }
@@ -184,16 +190,10 @@ pub async fn configuration(stack: &Stack, workflow: &str) -> Outcome<Read> {
     if let Err(problems) = &mut read
         && problems.iter().any(|problem| problem.field == "workflow")
     {
-        problems.add("workflow", format!("the workflows are {}", workflows(stack).await?));
+        problems
+            .add("workflow", format!("the workflows are {}", stack.workflows().await?.join(", ")));
     }
     Ok(read)
-}
-
-async fn workflows(stack: &Stack) -> Outcome<String> {
-    let path = parameter_name(&stack.environment, "workflows");
-    let found = stack.parameters.below(&path).await?;
-    let names: Vec<&str> = found.keys().filter_map(|name| name.rsplit('/').next()).collect();
-    Ok(names.join(", "))
 }
 
 /// Returns true if the request was sent before.

@@ -6,22 +6,23 @@ use bcce_core::ports::{FindPlaces, ListObjects, ReadAttempts};
 use bcce_core::run::ids::RunRef;
 
 use crate::exit::{Exit, Failure, Outcome};
+use crate::json;
+use crate::lookup::RunName;
 use crate::references::{placed_run, run_reference};
 use crate::run::Run;
 use crate::seal::key::Known;
 use crate::seal::packed::inspect_all;
-use crate::seal::verified::{Sealed, Verified};
+use crate::seal::verified::{FIELDS, Sealed, Verified};
 use crate::seal::{inspect, manifest_attempt, taken_away};
 use crate::stack::{Stack, unknown};
 use crate::tracked::Tracked;
-use crate::values::run_id;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints an object.", &[&[("run_id", "id of the run")], &FIELDS]))]
 pub struct Args {
-    /// Id of the run, as `bcce runs list` shows it
-    #[arg(value_name = "RUN", value_parser = run_id)]
-    run: String,
+    #[command(flatten)]
+    run: RunName,
     /// Number of the run attempt to verify [default: the latest that is sealed]
     #[arg(long, value_name = "N")]
     attempt: Option<u32>,
@@ -35,11 +36,12 @@ pub struct Args {
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
-    let records = stack.ledger.attempts(&args.run).await?;
-    let places = stack.ledger.places(&args.run).await?;
+    let run_id = args.run.find(&stack, world).await?;
+    let records = stack.ledger.attempts(&run_id).await?;
+    let places = stack.ledger.places(&run_id).await?;
     let known = records.last().map(run_reference).or_else(|| places.last().map(placed_run));
     let Some(mut run) = known else {
-        return Err(unknown(&stack.environment, Run::NOUN, Run::GROUP, &args.run));
+        return Err(unknown(&stack.environment, Run::NOUN, Run::GROUP, &run_id));
     };
     let key = Known::find(args.public_key.as_deref(), &stack).await?;
     let packed = inspect_all(&stack.store, &places, &key.key).await?;

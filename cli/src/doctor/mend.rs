@@ -48,7 +48,7 @@ impl Mend {
             }
             Self::FinalizeRun(id) => {
                 let run = Run::latest(stack, id).await?;
-                finalize::finalize(stack, world, run, PATIENCE, out).await?;
+                finalize::finalize(stack, world, run, PATIENCE, false, out).await?;
             }
         }
         Ok(())

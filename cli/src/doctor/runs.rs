@@ -1,13 +1,14 @@
 //! Finds runs that stay RUNNING although their executions have ended.
 
 use bcce_aws::dynamodb::Ledger;
+use bcce_aws::dynamodb::listing::{Condition, Listing};
 use bcce_core::base::error::Fault;
 use bcce_core::ledger::{RunRecord, SHARDS, listing_shard};
 use bcce_core::ports::DescribeEnd;
 use bcce_core::run::execution_end::ExecutionEnd;
 use bcce_core::run::notification::RunStatus;
 use futures::stream::{StreamExt, TryStreamExt, iter};
-use time::{Duration, OffsetDateTime};
+use time::{Date, Duration, OffsetDateTime};
 
 use super::{Check, Mend};
 use crate::figures;
@@ -16,8 +17,10 @@ use crate::stack::Stack;
 
 /// The number of days that are searched. A run takes at most 25 hours (statemachines/workflow.asl.json).
 const DAYS: usize = 3;
-/// The number of records of a shard and a day that are read. A day has 16 shards.
-const EACH: i32 = 1_000;
+/// The number of records of a page, and of pages of a shard and a day that are read. A day has 16 shards, so the runs of
+/// a day with up to 160,000 runs are all seen.
+const PAGE: i32 = 1_000;
+const PAGES: usize = 10;
 /// The number of executions that are described.
 const DESCRIBED: usize = 50;
 const AT_A_TIME: usize = 8;
@@ -44,13 +47,33 @@ pub async fn read(stack: &Stack, now: OffsetDateTime) -> Result<Vec<Found>, Faul
 
 async fn running(ledger: &Ledger, now: OffsetDateTime) -> Result<Vec<RunRecord>, Fault> {
     let days = std::iter::successors(Some(now.date()), |day| day.previous_day()).take(DAYS);
-    let shards = days.flat_map(|day| SHARDS.chars().map(move |digit| listing_shard(day, digit)));
-    let shards = shards.map(async |shard| ledger.listed(&shard, EACH).await);
+    let shards = days.flat_map(|day| SHARDS.chars().map(move |digit| (day, digit)));
+    let shards = shards.map(async |(day, digit)| running_in(ledger, day, digit).await);
     let shards: Vec<Vec<RunRecord>> = iter(shards).buffered(AT_A_TIME).try_collect().await?;
-    let is_running = |record: &RunRecord| {
-        record.status == RunStatus::Running && now - record.started_at > PATIENCE
+    let is_old = |record: &RunRecord| now - record.started_at > PATIENCE;
+    Ok(shards.into_iter().flatten().filter(is_old).collect())
+}
+
+/// Reads the RUNNING records of a shard of a day, page by page.
+async fn running_in(ledger: &Ledger, day: Date, digit: char) -> Result<Vec<RunRecord>, Fault> {
+    let mut listing = Listing {
+        shard: listing_shard(day, digit),
+        from: day.to_string(),
+        until: day.next_day().unwrap_or(day).to_string(),
+        conditions: vec![Condition::equals("status", RunStatus::Running.as_str())],
+        most: PAGE,
+        after: None,
     };
-    Ok(shards.into_iter().flatten().filter(is_running).collect())
+    let mut found = Vec::new();
+    for _ in 0..PAGES {
+        let page = ledger.listed(listing.clone()).await?;
+        found.extend(page.records.into_iter().map(|(_, record)| record));
+        match page.next {
+            Some(next) => listing.after = Some(next),
+            None => break,
+        }
+    }
+    Ok(found)
 }
 
 pub fn check(

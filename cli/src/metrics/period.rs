@@ -1,7 +1,8 @@
 //! A period of whole days in UTC.
 
-use time::macros::format_description;
 use time::{Date, Duration, Month};
+
+use crate::values::day;
 
 /// The longest period in days. Each day takes at least sixteen reads of the ledger.
 const MAX_DAYS: i64 = 400;
@@ -55,12 +56,6 @@ pub fn parse(given: &str) -> Result<Written, String> {
         return Ok(Written::Days(day, day));
     }
     month(given).ok_or_else(wrong)
-}
-
-fn day(given: &str) -> Option<Date> {
-    let day = Date::parse(given, format_description!("[year]-[month]-[day]")).ok();
-    // There is no usage of earlier years, and a period before the first possible day would be none.
-    day.filter(|day| day.year() >= 2000)
 }
 
 fn month(given: &str) -> Option<Written> {

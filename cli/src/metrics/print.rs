@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::figures;
+use crate::json::{self, Field};
 use crate::metrics::dimension::Dimension;
 use crate::metrics::groups::{Groups, Sums, cost_by_day};
 use crate::metrics::period::Period;
@@ -18,22 +19,56 @@ use crate::metrics::{Form, Selected, View, notes};
 use crate::paint::{Ink, Line, render, span};
 use crate::world::World;
 
+/// The fields that all reports have.
+pub const REPORT: [Field; 7] = [
+    ("version", "1"),
+    ("environment", "the environment"),
+    ("from, to", "first and last day of the period, in UTC"),
+    ("by", "dimension of the groups, such as workflow or tag:team"),
+    ("filters", "selected values by dimension"),
+    ("groups", "list of groups; each has its value in a field that is named after the dimension"),
+    ("unknown_items", "keys of items of the ledger that this version cannot read"),
+];
+
+/// The fields of sums: those of each group and of the total. Amounts are decimal numbers.
+pub const SUMS: [Field; 18] = [
+    ("cost_by_day", "list of days: day and known_cost_usd"),
+    ("total", "sums over all groups, with the fields of a group, which follow"),
+    ("total_before", "with --compare, the sums of the period before; a group has them as `before`"),
+    ("runs, failed_runs", "numbers of runs, or null if the dimension or a filter is one of calls"),
+    ("calls", "number of calls, of which the following are parts"),
+    ("failed_calls", "calls that failed"),
+    ("rejected_calls", "calls that the target rejected: a fault of the configuration"),
+    ("unknown_calls", "calls whose usage is unknown"),
+    ("unpriced_calls", "calls whose cost is unknown"),
+    ("lost_calls", "calls that no artifact records"),
+    (
+        "usage, known_usage",
+        "tokens; usage is null if that of a call is unknown, and known_usage has the others",
+    ),
+    ("cost_usd", "cost, or null if that of a call is unknown"),
+    ("priced_subtotal_usd", "if cost_usd is null, the sum of the known costs"),
+    ("unpriced", "ids of the models without a price"),
+    ("failed_cost_usd", "cost of the calls that failed"),
+    ("cache_saved_usd", "amount that reads from prompt caches saved"),
+    ("cache_extra_usd", "amount that writes to prompt caches added"),
+    (
+        "platform",
+        "with --platform, what AWS charges besides tokens: runs, usd, known_usd, taken and prices_date",
+    ),
+];
+
 /// Prints the sums of each group. JSON and CSV have all figures, whatever the view.
 ///
 /// # Errors
 /// The output cannot be written.
 pub fn sums(selected: &Selected, view: View, world: &World, out: &mut dyn Write) -> Outcome {
     match selected.form {
-        Form::Json => json(&sums_json(selected), out)?,
+        Form::Json => json::print(&sums_json(selected), out)?,
         Form::Csv => sums_csv(selected, out)?,
         Form::Text => lines(&text(selected, view, bars(world)), world, out)?,
     }
     Ok(Exit::Done)
-}
-
-/// Prints JSON with indentation.
-pub fn json(value: &Value, out: &mut dyn Write) -> std::io::Result<()> {
-    writeln!(out, "{}", serde_json::to_string_pretty(value).unwrap_or_default())
 }
 
 /// Prints rows of CSV below a heading. A note on standard error says what the rows do not include.

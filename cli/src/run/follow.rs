@@ -190,9 +190,6 @@ impl Tracked for Run {
     }
 
     fn print_json(&self, out: &mut dyn Write) -> std::io::Result<()> {
-        match &self.record {
-            Some(record) => writeln!(out, "{}", serde_json::to_string_pretty(record)?),
-            None => Ok(()),
-        }
+        self.sealed_record().map_or(Ok(()), |record| crate::json::print(&record, out))
     }
 }

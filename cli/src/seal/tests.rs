@@ -10,7 +10,7 @@ fn run(attempt_no: u32) -> RunRef {
     RunRef { attempt_no, ..RunRef::first("default", "explain", "42") }
 }
 
-fn manifest(run: &RunRef, artifacts: &[ArtifactRef]) -> Vec<u8> {
+pub fn manifest(run: &RunRef, artifacts: &[ArtifactRef]) -> Vec<u8> {
     let manifest = json!({
         "version": 1, "kind": "run", "run_id": run.run_id, "attempt_no": run.attempt_no, "execution_arn": "arn", "tenant": run.tenant,
         "workflow": run.workflow, "request_id": run.request_id, "template_sha256": "t", "status": "SUCCEEDED",

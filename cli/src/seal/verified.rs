@@ -9,8 +9,28 @@ use super::Report;
 use super::key::Known;
 use crate::exit::{Exit, Outcome};
 use crate::figures;
+use crate::json::Field;
 use crate::paint::{Ink, Line, render, span};
 use crate::world::World;
+
+/// The fields of JSON besides the id.
+pub const FIELDS: [Field; 12] = [
+    ("attempt_no", "number of the attempt that was verified"),
+    ("manifest", "key of the manifest, for a packed run that of the list with its manifest"),
+    ("manifest_sha256", "digest of the manifest"),
+    ("status", "status that the manifest states, or null if it is invalid"),
+    ("key", "the public key: sha256, account, arn and file"),
+    ("signed", "true if the signature is that of the key"),
+    (
+        "part_manifest",
+        "for a packed run, key of the manifest whose signature covers it; otherwise null",
+    ),
+    ("artifacts", "number of artifacts with the listed digest and size"),
+    ("erased", "keys of the artifacts whose text was erased"),
+    ("parts", "number of verified parts of a packed batch"),
+    ("verified", "true if there are no faults"),
+    ("faults", "list of texts, one for each fault"),
+];
 
 /// The result of verifying a run or a batch.
 pub struct Verified<'a, M> {
@@ -40,8 +60,7 @@ impl<M> Verified<'_, M> {
     /// Prints the result. Returns [`Exit::Failed`] if there are faults.
     pub fn print(&self, json: bool, world: &World, out: &mut dyn Write) -> Outcome {
         if json {
-            let json = serde_json::to_string_pretty(&self.as_json());
-            writeln!(out, "{}", json.unwrap_or_default())?;
+            crate::json::print(&self.as_json(), out)?;
         } else {
             for line in self.lines() {
                 writeln!(out, "{}", render(&line, world.color, usize::MAX))?;
@@ -179,6 +198,7 @@ mod tests {
             "✓ verified: SUCCEEDED on 2026-11-01 12:00:00Z, nothing changed, nothing added, 2 texts erased",
         ]);
         let json: Value = serde_json::from_str(&printed(&report, sealed, true).1).unwrap();
+        assert_eq!(crate::json::undocumented(&json, &[&FIELDS]), ["run_id"]);
         assert_eq!((&json["verified"], &json["erased"]), (&json!(true), &json!(report.erased)));
         assert_eq!(json["part_manifest"], "k/000002.part.json");
         report.faults.push("k: is missing".into());

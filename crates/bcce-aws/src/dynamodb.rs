@@ -9,6 +9,7 @@ mod change; // an update of one item
 pub(crate) mod conditional; // conditional writes and their outcomes
 pub(crate) mod item; // items and their attributes
 mod counted; // parts that are counted
+pub mod listing; // the index of the records of a day
 mod parts; // parts of packed batches: owners, progress, calls
 mod places; // places of packed runs
 mod progress; // batch progress and halts

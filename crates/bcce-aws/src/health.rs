@@ -37,6 +37,8 @@ use crate::lazily::Lazily;
 const OPERATION: Duration = Duration::from_secs(2);
 /// The time limit of one try.
 const ATTEMPT: Duration = Duration::from_millis(900);
+/// The most keys of one BatchGetItem.
+const MOST_KEYS: usize = 100;
 /// The lifetime of a breaker after its last write.
 const BREAKER_LASTS: Duration = Duration::from_secs(86_400);
 /// The lifetime of the latencies of one time slot.
@@ -69,11 +71,18 @@ impl HealthTable {
     /// Reads the items with these keys, in no particular order. The read is consistent, so that a breaker that has just
     /// opened is seen as open.
     async fn items(&self, keys: &[(String, String)]) -> Result<Vec<Item>, Fault> {
-        let mut request = KeysAndAttributes::builder().consistent_read(true);
         // BatchGetItem refuses duplicate keys.
-        for (pk, sk) in keys.iter().collect::<BTreeSet<_>>() {
-            request = request.keys(key(pk, sk));
+        let keys: Vec<_> = keys.iter().collect::<BTreeSet<_>>().into_iter().collect();
+        let mut items = Vec::new();
+        for some in keys.chunks(MOST_KEYS) {
+            items.extend(self.items_of(some).await?);
         }
+        Ok(items)
+    }
+
+    async fn items_of(&self, keys: &[&(String, String)]) -> Result<Vec<Item>, Fault> {
+        let keys = keys.iter().map(|(pk, sk)| key(pk, sk)).collect();
+        let request = KeysAndAttributes::builder().consistent_read(true).set_keys(Some(keys));
         let request = request.build().map_err(|error| Fault::internal(error.to_string()))?;
         let get = self.client.batch_get_item().request_items(&self.table, request);
         // Boxed, as below: an SDK future nested in the futures of a handler exceeds the compiler's recursion limit.

@@ -26,6 +26,7 @@ pub mod lambda; // the inboxes' event source mappings
     feature = "bulk",
     feature = "dynamodb",
     feature = "lambda",
+    feature = "logs",
     feature = "sns",
     feature = "sqs",
     feature = "ssm"
@@ -35,6 +36,8 @@ mod lazily; // a client that is created on its first use
 pub mod quotas; // ReadQuotas, through Service Quotas
 #[cfg(any(feature = "control", feature = "quotas"))]
 mod regional; // a client for each region
+#[cfg(feature = "logs")]
+pub mod logs; // log lines of functions, for the CLI
 #[cfg(feature = "s3")]
 pub mod s3; // GetObject, PutOnce, ListObjects
 mod sdk_config; // the configuration of a function's clients

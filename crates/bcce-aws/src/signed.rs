@@ -111,16 +111,14 @@ impl Services {
     /// Returns the URL of a service and the region that signatures name.
     fn place(&self, action: Action) -> (String, String) {
         let region = self.config.region().map(ToString::to_string).unwrap_or_default();
-        // IAM has one endpoint for all regions.
-        let is_global = action.host == "iam";
-        let signed = if is_global { "us-east-1".to_owned() } else { region.clone() };
-        let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-        let url = match self.config.endpoint_url() {
-            Some(endpoint) => endpoint.to_owned(),
-            None if is_global => format!("https://iam.{suffix}"),
-            None => format!("https://{}.{region}.{suffix}", action.host),
+        let of_aws = || format!("https://{}.{region}.{}", action.host, suffix(&region));
+        // IAM has one endpoint for all regions of a partition.
+        let (url, signed) = match action.host {
+            "iam" => iam(&region),
+            _ => (of_aws(), region.as_str()),
         };
-        (url, signed)
+        let url = self.config.endpoint_url().map_or(url, str::to_owned);
+        (url, signed.to_owned())
     }
 
     async fn signed(
@@ -199,6 +197,21 @@ impl Action {
     }
 }
 
+/// Returns the end of the host names of a region.
+fn suffix(region: &str) -> &'static str {
+    if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" }
+}
+
+/// Returns the URL of IAM in the partition of a region, and the region that its signatures name.
+fn iam(region: &str) -> (String, &'static str) {
+    let (host, signed) = match region {
+        _ if region.starts_with("cn-") => ("iam.cn-north-1", "cn-north-1"),
+        _ if region.starts_with("us-gov-") => ("iam.us-gov", "us-gov-west-1"),
+        _ => ("iam", "us-east-1"),
+    };
+    (format!("https://{host}.{}", suffix(region)), signed)
+}
+
 /// Returns the code of an error, which is in JSON or in XML.
 fn code(body: &str, status: u16) -> String {
     let json: Option<Value> = serde_json::from_str(body).ok();
@@ -240,5 +253,16 @@ mod tests {
         assert_eq!(code(xml, 403), "AccessDenied");
         assert_eq!(code(r#"{"__type":"a#AccessDeniedException"}"#, 400), "AccessDeniedException");
         assert_eq!(code("<html>", 502), "HTTP 502");
+    }
+
+    #[test]
+    fn iam_has_one_endpoint_in_each_partition() {
+        for (region, url, signed) in [
+            ("eu-west-1", "https://iam.amazonaws.com", "us-east-1"),
+            ("us-gov-east-1", "https://iam.us-gov.amazonaws.com", "us-gov-west-1"),
+            ("cn-northwest-1", "https://iam.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+        ] {
+            assert_eq!(iam(region), (url.to_owned(), signed));
+        }
     }
 }

@@ -18,7 +18,7 @@ async fn put(stack: &Stack, name: &str, value: &str) {
 }
 
 /// Returns what is found while a parameter has another value.
-async fn with(name: &str, change: impl Fn(&str) -> String) -> Found {
+pub async fn with(name: &str, change: impl Fn(&str) -> String) -> Found {
     let stack = healthy().await;
     let before = value(&stack, name).await;
     put(&stack, name, &change(&before)).await;
@@ -103,4 +103,23 @@ async fn a_secret_that_a_webhook_needs_is_named() {
     let found = doctor();
     healthy().await;
     found.one("secret", "fail", "webhooks", "aws ssm put-parameter");
+}
+
+#[tokio::test]
+async fn half_a_configuration_is_named() {
+    let stack = healthy().await;
+    let names = ["models", "policy"];
+    let mut before = Vec::new();
+    for name in names {
+        before.push(value(&stack, name).await);
+        let parameter = format!("/bcce/dev/{name}");
+        stack.ssm.delete_parameter().name(parameter).send().await.unwrap();
+    }
+    let found = doctor();
+    for (name, value) in names.iter().zip(before) {
+        put(&stack, name, &value).await;
+    }
+    for name in names {
+        found.one("document", "fail", &format!("{name}.yaml"), "bcce config push DIR");
+    }
 }

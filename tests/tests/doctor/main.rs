@@ -6,8 +6,10 @@
 
 mod caller;
 mod configuration;
+mod consent;
 mod found;
 mod healthy;
 mod ledger;
+mod many;
 mod resources;
 mod targets;

@@ -88,7 +88,7 @@ async fn a_paused_inbox_is_named() {
 }
 
 /// Returns the name of the rule of the stack with this logical name.
-fn rule(logical: &str) -> String {
+pub fn rule(logical: &str) -> String {
     let listed: Value = serde_json::from_str(&call("events", "AWSEvents.ListRules", "{}")).unwrap();
     let rules = listed["Rules"].as_array().unwrap();
     let names = rules.iter().filter_map(|rule| rule["Name"].as_str());

@@ -14,6 +14,8 @@ mod explained;
 mod fan_out;
 mod finalized;
 mod kept_whole;
+mod models;
+mod listed;
 mod neighbours;
 mod operated;
 mod page;

@@ -89,13 +89,13 @@ async fn a_run_is_cancelled_and_can_be_retried() {
     assert!(code == 2 && output.contains("is running"), "{output}");
     let cancelled = {
         let id = run.run_id.clone();
-        std::thread::spawn(move || bcce("dev", &["runs", "cancel", &id]))
+        std::thread::spawn(move || bcce("dev", &["runs", "cancel", &id, "--json"]))
     };
     // The command waits for the call that is under way when the run is stopped.
     stack.stopped(&run).await;
     release(&name);
     let (code, output) = cancelled.join().unwrap();
-    assert!(code == 0 && output.contains("is CANCELLED and sealed"), "{code}: {output}");
+    assert!(code == 0 && output.contains("\"status\": \"CANCELLED\""), "{code}: {output}");
     assert_eq!(stack.manifest(&run).await["status"], "CANCELLED");
     for verb in ["cancel", "finalize"] {
         let (code, output) = bcce("dev", &["runs", verb, &run.run_id]);
@@ -176,6 +176,7 @@ async fn a_dead_letter_is_listed_redriven_and_dropped() {
     letters(&stack, &["dlq", "show", id, "--body"], 0, &body).await;
     let all = ["dlq", "redrive", "--all", "--workflow", &name, "--dry-run"];
     letters(&stack, &all, 0, "would send 1 dead letter back").await;
+    letters(&stack, &[&all[..], &["--json"]].concat(), 0, "\"sent\": []").await;
     letters(&stack, &["dlq", "redrive", id], 0, "sent 1 dead letter back").await;
 
     // The message is still invalid. It becomes a dead letter again, under a new message id and with the old request id.
@@ -184,7 +185,7 @@ async fn a_dead_letter_is_listed_redriven_and_dropped() {
     assert_eq!(again["request_id"], json!(message_id));
     let id = again["message_id"].as_str().unwrap();
     letters(&stack, &["dlq", "drop", id], 2, "would drop 1 dead letter").await;
-    letters(&stack, &["dlq", "drop", id, "--yes"], 0, "dropped 1 dead letter").await;
+    letters(&stack, &["dlq", "drop", id, "--yes", "--json"], 0, "\"dropped\": 1").await;
     assert_eq!(listed().await, None);
     letters(&stack, &["dlq", "drop", id, "--yes"], 2, "no such dead letter").await;
 }

@@ -30,6 +30,9 @@ async fn a_request_sent_to_a_paused_inbox_runs_after_it_is_resumed() {
     assert!(output.contains("about 1 waiting"), "{output}");
     switched("resume", "Enabled");
     assert_eq!(stack.manifest(&run).await["status"], "SUCCEEDED");
+    let (code, output) = bcce("dev", &["resume", "--tenant", "default", "--json"]);
+    let inboxes: serde_json::Value = serde_json::from_str(&output).unwrap();
+    assert!(code == 0 && inboxes[0]["state"] == "Enabled", "{output}");
 
     let (code, output) = bcce("dev", &["pause", "--tenant", "nobody"]);
     assert!(code == 2 && output.contains("nobody has no inbox"), "{output}");

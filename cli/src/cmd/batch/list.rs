@@ -1,14 +1,16 @@
 use std::io::Write;
 
 use bcce_aws::dynamodb::Ledger;
+use bcce_aws::dynamodb::listing::{Listing, Page};
 use bcce_core::base::error::Fault;
 use bcce_core::batch::BatchStatus;
 use bcce_core::ledger::{BatchRecord, batches_shard};
+use time::Date;
 
 use crate::batch::view::ink;
 use crate::exit::Outcome;
 use crate::figures;
-use crate::latest::{Filter, Listed, Row, Shard, print};
+use crate::latest::{Filter, Listed, Row, print};
 use crate::paint::span;
 use crate::values::word;
 use crate::world::World;
@@ -27,21 +29,25 @@ fn status(given: &str) -> Result<BatchStatus, String> {
 }
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
-    print::<BatchRecord>(&args.filter, args.status.map(BatchStatus::as_str), world, out).await
+    let narrow: Option<fn(&BatchRecord) -> bool> = None;
+    print(&args.filter, args.status.map(BatchStatus::as_str), narrow, world, out).await
 }
 
 impl Listed for BatchRecord {
     const NOUNS: [&'static str; 2] = ["batch", "batches"];
     const AMOUNT: &'static str = "items";
 
-    async fn listed(ledger: &Ledger, shard: Shard, most: i32) -> Result<Vec<Self>, Fault> {
-        ledger.listed_batches(&batches_shard(shard.0, shard.1), most).await
+    fn shard(day: Date, digit: char) -> String {
+        batches_shard(day, digit)
+    }
+
+    async fn listed(ledger: &Ledger, listing: Listing) -> Result<Page<Self>, Fault> {
+        ledger.listed_batches(listing).await
     }
 
     fn row(&self) -> Row<'_> {
         Row {
             id: &self.batch_id,
-            workflow: &self.workflow,
             attempt_no: self.attempt_no,
             started_at: self.started_at,
             ended_at: self.ended_at,

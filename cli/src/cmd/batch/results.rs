@@ -4,15 +4,29 @@ use bcce_core::batch::{BatchManifest, ItemResult, ItemStatus};
 
 use crate::batch::objects::{Lines, manifest, print};
 use crate::exit::{Exit, Outcome};
+use crate::json::{self, Field};
+use crate::lookup::BatchName;
 use crate::stack::Stack;
-use crate::values::batch_id;
 use crate::world::World;
 
+const FIELDS: [Field; 10] = [
+    ("n", "number of the item in the batch, from 1"),
+    ("line", "line of the source on which the item begins, or place of the object in the listing"),
+    ("id", "id of the item; missing if it has none"),
+    ("status", "SUCCEEDED, FAILED, CANCELLED, REJECTED, SKIPPED or RUNNING"),
+    ("run_id", "id of the run, or null if no run was started"),
+    ("attempt_no", "number of the run attempt; missing if there is none"),
+    ("manifest", "key of the manifest of the run; missing if there is none"),
+    ("totals", "usage and cost_usd of the run; missing if it has no manifest"),
+    ("truncated", "number of answers that max_tokens cut; missing if there are none"),
+    ("error", "name and message of the error; missing if there is none"),
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints a line of JSON for each item.", &[&FIELDS]))]
 pub struct Args {
-    /// Id of the batch, as `bcce batch list` shows it
-    #[arg(value_name = "BATCH", value_parser = batch_id)]
-    batch: String,
+    #[command(flatten)]
+    batch: BatchName,
     /// Print only items that did not succeed
     #[arg(long)]
     failed: bool,
@@ -23,7 +37,8 @@ pub struct Args {
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
-    let manifest: BatchManifest = manifest(&stack, &args.batch, args.attempt).await?;
+    let batch_id = args.batch.find(&stack, world).await?;
+    let manifest: BatchManifest = manifest(&stack, &batch_id, args.attempt).await?;
     let wanted = |line: &[u8]| !args.failed || did_not_succeed(line);
     print(&stack, manifest.results.as_ref(), "results", Lines::new(wanted), out).await?;
     Ok(Exit::Done)

@@ -9,17 +9,23 @@ use bcce_core::run::ids::MAX_ATTEMPTS;
 use crate::batch::Batch;
 use crate::cmd::retry::{not_over, retry};
 use crate::exit::{Failure, Outcome};
+use crate::json::{self, Field};
+use crate::lookup::BatchName;
 use crate::references::batch_reference;
 use crate::stack::Stack;
 use crate::tracked::Tracked;
-use crate::values::{batch_id, duration};
+use crate::values::duration;
 use crate::world::World;
 
+/// The fields of an attempt that was started.
+const STARTED: [Field; 2] =
+    [("batch_id", "id of the batch"), ("attempt_no", "number of the attempt, from 1")];
+
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints the new attempt. With --wait, prints the state of the batch when it ends, as `bcce batch status` does.", &[&STARTED]))]
 pub struct Args {
-    /// Id of the batch, as `bcce batch list` shows it
-    #[arg(value_name = "BATCH", value_parser = batch_id)]
-    batch: String,
+    #[command(flatten)]
+    batch: BatchName,
     /// Watch the batch until it ends, and exit with 0 if every item succeeded, 1 if not
     #[arg(long)]
     wait: bool,
@@ -33,7 +39,8 @@ pub struct Args {
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
-    let records = stack.batch_records(&args.batch).await?;
+    let batch_id = args.batch.find(&stack, world).await?;
+    let records = stack.batch_records(&batch_id).await?;
     let record = &records[records.len() - 1];
     let latest = Batch::new(batch_reference(record));
     let mut execution = None;

@@ -2,21 +2,24 @@ use std::io::Write;
 use std::time::Duration;
 
 use crate::batch::Batch;
+use crate::batch::json::FIELDS;
 use crate::exit::{Exit, Outcome};
 use crate::follow::{Watch, follow_and_print};
+use crate::json;
+use crate::lookup::BatchName;
 use crate::paint::render;
 use crate::references::first_batch;
 use crate::screen::{Moment, Shown};
 use crate::stack::Stack;
 use crate::tracked::Tracked;
-use crate::values::{batch_id, duration};
+use crate::values::duration;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints an object.", &[&FIELDS]))]
 pub struct Args {
-    /// Id of the batch, as `bcce batch list` shows it
-    #[arg(value_name = "BATCH", value_parser = batch_id)]
-    batch: String,
+    #[command(flatten)]
+    batch: BatchName,
     /// Watch the batch until it ends, and exit with 0 if every item succeeded, 1 if not
     #[arg(long)]
     watch: bool,
@@ -30,10 +33,11 @@ pub struct Args {
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
-    let mut batch = match Batch::latest(&stack, &args.batch).await {
+    let batch_id = args.batch.find(&stack, world).await?;
+    let mut batch = match Batch::latest(&stack, &batch_id).await {
         // The batch may have been sent a moment ago and not exist yet.
         Err(failure) if args.watch && failure.exit == Exit::Usage => {
-            Batch::new(first_batch(&args.batch))
+            Batch::new(first_batch(&batch_id))
         }
         found => found?,
     };

@@ -24,14 +24,36 @@ use self::report::Report;
 use self::survey::{Basis, Survey};
 use crate::batch::Batch;
 use crate::cmd::submit::{NOTHING_SENT, TENANT, configuration, inputs, wrong};
+use crate::estimate::ESTIMATE;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::follow::{Watch, follow_and_print};
+use crate::json::{self, Field};
 use crate::stack::Stack;
 use crate::values::duration;
 use crate::warm::warm;
 use crate::world::World;
 
+const JSON_INTRO: &str = "Prints an object. With --dry-run, prints the fields of `found` and an estimate. With --wait, \
+                          prints the state of the batch when it ends, as `bcce batch status` does.";
+const FIELDS: [Field; 11] = [
+    ("batch_id", "id of the batch"),
+    ("request_id", "idempotency key of the batch"),
+    ("sent_before", "true if the same batch was sent before"),
+    ("found", "what was found in the source"),
+    ("found.workflow, found.source", "the workflow, and the source as it was given"),
+    ("found.items, found.rejected", "number of items, and how many of them are rejected"),
+    ("found.first_rejected", "list of the first rejected items: line, id and error"),
+    ("found.longest", "line and bytes of the longest item"),
+    (
+        "found.worst_case",
+        "calls, tokens and usd in the worst case, and the models that are unpriced",
+    ),
+    ("found.limit_usd, found.limit_tokens", "limits of the worst case, or null"),
+    ("estimate", ESTIMATE),
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields(JSON_INTRO, &[&FIELDS]))]
 pub struct Args {
     /// Name of the workflow that runs for each item
     workflow: String,
@@ -95,9 +117,7 @@ pub struct Args {
     /// Maximum time to wait with --wait, such as 90s, 30m or 2h; the batch continues after it
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration, requires = "wait")]
     timeout: Duration,
-    /// Print JSON: batch_id, request_id, sent_before, and found, which has workflow, source, items, rejected,
-    /// first_rejected, longest, worst_case and its limits limit_usd and limit_tokens; with --dry-run, print only the
-    /// fields of found and an estimate; with --wait, print the state of the batch when it ends
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }
@@ -158,7 +178,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         "found": report.as_json(),
     });
     if args.json {
-        writeln!(out, "{sent}")?;
+        json::print(&sent, out)?;
     } else {
         writeln!(out, "{}", reference.batch_id)?;
     }

@@ -2,18 +2,19 @@ use std::io::Write;
 
 use crate::batch::objects::sealed;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::json;
+use crate::lookup::BatchName;
 use crate::seal::batch::{inspect, objects, parts};
 use crate::seal::key::Known;
-use crate::seal::verified::{Sealed, Verified};
+use crate::seal::verified::{FIELDS, Sealed, Verified};
 use crate::stack::Stack;
-use crate::values::batch_id;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints an object.", &[&[("batch_id", "id of the batch")], &FIELDS]))]
 pub struct Args {
-    /// Id of the batch, as `bcce batch list` shows it
-    #[arg(value_name = "BATCH", value_parser = batch_id)]
-    batch: String,
+    #[command(flatten)]
+    batch: BatchName,
     /// Number of the attempt to verify [default: the latest that has ended]
     #[arg(long, value_name = "N")]
     attempt: Option<u32>,
@@ -27,12 +28,13 @@ pub struct Args {
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
-    let batch = sealed(&stack, &args.batch, args.attempt).await?;
+    let batch_id = args.batch.find(&stack, world).await?;
+    let batch = sealed(&stack, &batch_id, args.attempt).await?;
     let key = Known::find(args.public_key.as_deref(), &stack).await?;
     let bucket = &stack.outputs.artifact_bucket;
     let report = inspect(&stack.store, &stack.sources, bucket, &batch, &key.key).await?;
     let Some(report) = report else {
-        let status = stack.command(&format!("batch status {} --watch", args.batch));
+        let status = stack.command(&format!("batch status {} --watch", batch_id));
         return Err(Failure {
             exit: Exit::Failed,
             what: format!("there is no {}: this attempt is not sealed", batch.manifest_key()),

@@ -2,17 +2,23 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use crate::budgets::{Counted, counted, table};
+use crate::budgets::{COUNTER, Counted, counted, table};
 use crate::exit::{Exit, Outcome};
+use crate::json::{self, Field};
 use crate::metrics::print;
 use crate::paint::{Ink, span};
 use crate::stack::Stack;
 use crate::world::World;
 
+const FIELDS: [Field; 2] = [
+    ("environment", "the environment"),
+    ("budgets", "list of counters, with the fields that follow"),
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints an object.", &[&FIELDS, &COUNTER]))]
 pub struct Args {
-    /// Print JSON, with exact amounts; a limit of one run or one batch has null as window, spent, reserved, left,
-    /// used_up and lasts_until
+    /// Print JSON, with exact amounts
     #[arg(long)]
     json: bool,
 }
@@ -23,7 +29,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let counted = counted(&stack, None, now).await?;
     if args.json {
         let budgets: Value = counted.iter().map(|counted| counted.json(now)).collect();
-        print::json(&json!({ "environment": world.environment, "budgets": budgets }), out)?;
+        json::print(&json!({ "environment": world.environment, "budgets": budgets }), out)?;
         return Ok(Exit::Done);
     }
     if counted.is_empty() {

@@ -5,8 +5,9 @@ use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use time::UtcOffset;
 
-use crate::budgets::{Counted, counted, payers, table};
+use crate::budgets::{COUNTER, Counted, counted, payers, table};
 use crate::exit::{Exit, Failure, Outcome};
+use crate::json::{self, Field};
 use crate::metrics::print;
 use crate::metrics::table::{Row, Table};
 use crate::paint::{Ink, Line, span};
@@ -16,12 +17,21 @@ use crate::world::World;
 /// The most payers that the table lists.
 const PAYERS: usize = 10;
 
+const FIELDS: [Field; 3] = [
+    ("environment", "the environment"),
+    (
+        "payers",
+        "list of who spent the most: workflow_and_tenant and spent; null for a window without an end and a limit without a window",
+    ),
+    ("counters", "list of counters, one for each value of the scope, with the fields that follow"),
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints an object.", &[&FIELDS, &COUNTER]))]
 pub struct Args {
     /// The name of the budget in budgets.yaml
     budget: String,
-    /// Print JSON, with exact amounts and all payers; a limit of one run or one batch has null as payers, window,
-    /// spent, reserved, left, used_up and lasts_until
+    /// Print JSON, with exact amounts and all payers
     #[arg(long)]
     json: bool,
 }
@@ -43,7 +53,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         let paid: Option<Value> = paid.map(|paid| paid.iter().map(payer).collect());
         let report =
             json!({ "environment": world.environment, "counters": counters, "payers": paid });
-        print::json(&report, out)?;
+        json::print(&report, out)?;
         return Ok(Exit::Done);
     }
     let rows: Vec<&Counted> = counted.iter().collect();

@@ -2,11 +2,13 @@ use std::io::Write;
 
 use crate::exit::{Exit, Outcome};
 use crate::figures;
-use crate::letters::{Filter, Letter, look, note_unseen, show_again};
+use crate::json;
+use crate::letters::{Filter, LETTER, Letter, look, note_unseen, show_again};
 use crate::stack::Stack;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints an array of dead letters.", &[&LETTER]))]
 pub struct Args {
     #[command(flatten)]
     filter: Filter,
@@ -29,7 +31,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let more = found.len().saturating_sub(args.limit.into());
     found.truncate(args.limit.into());
     match args.json {
-        true => writeln!(out, "{}", serde_json::to_string_pretty(&found).unwrap_or_default())?,
+        true => json::print(&found, out)?,
         false if found.is_empty() => {
             writeln!(out, "no matching dead letters in {}", world.environment)?
         }

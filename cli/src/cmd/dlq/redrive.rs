@@ -1,10 +1,12 @@
 use std::io::Write;
 
 use futures::StreamExt;
+use serde_json::json;
 
 use super::{Selection, select};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::figures;
+use crate::json::{self, Field};
 use crate::letters::{Letter, inbox_of, show_again};
 use crate::paint::{Ink, render, span};
 use crate::stack::Stack;
@@ -13,7 +15,14 @@ use crate::world::World;
 /// The number of dead letters that are sent at a time.
 const AT_A_TIME: usize = 8;
 
+const FIELDS: [Field; 3] = [
+    ("selected", "list of the selected dead letters, with the fields that `bcce dlq show` has"),
+    ("sent", "ids of the messages that were sent back; empty with --dry-run"),
+    ("kept", "list of those that could not be sent back: message_id and error"),
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints an object.", &[&FIELDS]))]
 pub struct Args {
     #[command(flatten)]
     selection: Selection,
@@ -27,28 +36,41 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let letters = select(&stack, &args.selection, world.now()).await?;
     if args.selection.dry_run {
         show_again(&stack.dead_letters, &letters).await?;
+        if args.selection.json {
+            json::print(&json!({ "selected": letters, "sent": [], "kept": [] }), out)?;
+            return Ok(Exit::Done);
+        }
         super::print(&letters, world, out)?;
         writeln!(out, "would send {} back", figures::plural(letters.len(), "dead letter"))?;
         return Ok(Exit::Done);
     }
     let sending = letters.iter().map(|letter| send_one(&stack, letter, args.to.as_deref()));
     let mut sent = futures::stream::iter(sending).buffered(AT_A_TIME);
-    let mut kept = Vec::new();
+    let (mut ids, mut kept, mut errors) = (Vec::new(), Vec::new(), Vec::new());
     while let Some((outcome, letter)) = sent.next().await {
+        let (what, more) = match &outcome {
+            Ok(()) => ("sent", &letter.request_id),
+            Err(failure) => ("kept", &failure.what),
+        };
+        if !args.selection.json {
+            print_line(what, &letter.message_id, more, world, out)?;
+        }
         match outcome {
-            Ok(()) => print_line("sent", &letter.message_id, &letter.request_id, world, out)?,
+            Ok(()) => ids.push(&letter.message_id),
             Err(failure) => {
-                print_line("kept", &letter.message_id, &failure.what, world, out)?;
                 kept.push(letter.clone());
+                errors.push(json!({ "message_id": letter.message_id, "error": failure.what }));
             }
         }
     }
     show_again(&stack.dead_letters, &kept).await?;
-    let count = figures::plural(letters.len() - kept.len(), "dead letter");
-    writeln!(
-        out,
-        "sent {count} back; a message that is still invalid returns to the dead-letter queue"
-    )?;
+    if args.selection.json {
+        json::print(&json!({ "selected": letters, "sent": ids, "kept": errors }), out)?;
+    } else {
+        let count = figures::plural(ids.len(), "dead letter");
+        let note = "a message that is still invalid returns to the dead-letter queue";
+        writeln!(out, "sent {count} back; {note}")?;
+    }
     match kept.len() {
         0 => Ok(Exit::Done),
         n => Err(Failure {

@@ -2,12 +2,14 @@ use std::io::Write;
 
 use crate::exit::{Exit, Outcome};
 use crate::figures;
-use crate::letters::{Letter, look, show_again};
+use crate::json;
+use crate::letters::{LETTER, Letter, look, show_again};
 use crate::paint::{Ink, Line, field, render, span};
 use crate::stack::Stack;
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints the dead letter.", &[&LETTER]))]
 pub struct Args {
     /// Message id of the dead letter, as `bcce dlq list` shows it
     #[arg(value_name = "MESSAGE")]
@@ -29,7 +31,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     if args.body {
         write!(out, "{}", letter.body)?;
     } else if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(letter).unwrap_or_default())?;
+        json::print(letter, out)?;
     } else {
         for line in lines(letter) {
             writeln!(out, "{}", render(&line, world.color, usize::MAX))?;

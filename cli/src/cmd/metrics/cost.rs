@@ -2,6 +2,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use crate::exit::Outcome;
+use crate::json;
 use crate::metrics::dimension::Dimension;
 use crate::metrics::platform::PlatformPrices;
 use crate::metrics::print;
@@ -9,6 +10,7 @@ use crate::metrics::{Selected, Selection, View};
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints an object.", &[&print::REPORT, &print::SUMS]))]
 pub struct Args {
     #[command(flatten)]
     selection: Selection,

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::exit::{Exit, Outcome};
 use crate::figures;
+use crate::json::{self, Field};
 use crate::metrics::dimension::Dimension;
 use crate::metrics::groups::Groups;
 use crate::metrics::print::{self, heading};
@@ -14,7 +15,17 @@ use crate::paint::Ink;
 use crate::paint::{Line, span};
 use crate::world::World;
 
+const FIELDS: [Field; 3] = [
+    ("groups[].error", "name of the error"),
+    ("groups[].calls", "number of calls with the error"),
+    (
+        "groups[].runs",
+        "number of runs with the error, or null if the dimension or a filter is one of calls",
+    ),
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints an object.", &[&print::REPORT, &FIELDS]))]
 pub struct Args {
     #[command(flatten)]
     selection: Selection,
@@ -35,7 +46,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let selected = args.selection.read(Dimension::Error, false, world).await?;
     let counts = counts(&selected);
     match selected.form {
-        Form::Json => print::json(&json(&selected, &counts), out)?,
+        Form::Json => json::print(&as_json(&selected, &counts), out)?,
         Form::Csv => {
             print::csv(&selected, &head(&selected), rows(&selected, &counts, &u64::to_string), out)?
         }
@@ -108,7 +119,7 @@ fn text(selected: &Selected, counts: &[(String, String, Count)]) -> Vec<Line> {
     text
 }
 
-fn json(selected: &Selected, counts: &[(String, String, Count)]) -> Value {
+fn as_json(selected: &Selected, counts: &[(String, String, Count)]) -> Value {
     let by = selected.by.name();
     let group = |(name, error, count): &(String, String, Count)| {
         let mut group = json!({ "error": error, "calls": count.calls, "runs": count.runs });

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::exit::{Exit, Outcome};
 use crate::figures;
+use crate::json::{self, Field};
 use crate::metrics::dimension::Dimension;
 use crate::metrics::groups::{Groups, Sums};
 use crate::metrics::print::{self, heading};
@@ -13,7 +14,17 @@ use crate::metrics::{Form, Selected, Selection, notes};
 use crate::paint::{Ink, Line, span};
 use crate::world::World;
 
+const FIELDS: [Field; 3] = [
+    (
+        "groups[].first_token_ms",
+        "count, p50, p90 and p99 of the time to the first token, in milliseconds",
+    ),
+    ("groups[].answer_ms", "the same of the time to the whole answer"),
+    ("max_relative_error", "largest error of the times, as a share of them"),
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints an object.", &[&print::REPORT, &FIELDS]))]
 pub struct Args {
     #[command(flatten)]
     selection: Selection,
@@ -26,7 +37,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let selected = args.selection.read(Dimension::Target, false, world).await?;
     let groups = answered(&selected);
     match selected.form {
-        Form::Json => print::json(&json(&selected, &groups), out)?,
+        Form::Json => json::print(&as_json(&selected, &groups), out)?,
         Form::Csv => print::csv(&selected, &head(&selected, "_", "_ms"), rows(&groups, raw), out)?,
         Form::Text => print::lines(&text(&selected, &groups), world, out)?,
     }
@@ -92,7 +103,7 @@ fn text(selected: &Selected, groups: &[(String, Sums)]) -> Vec<Line> {
     text
 }
 
-fn json(selected: &Selected, groups: &[(String, Sums)]) -> Value {
+fn as_json(selected: &Selected, groups: &[(String, Sums)]) -> Value {
     let by = selected.by.name();
     let times = |histogram: &Histogram| {
         let [p50, p90, p99] = PERCENTILES.map(|percent| histogram.quantile(percent));

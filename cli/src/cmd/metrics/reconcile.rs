@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::figures;
+use crate::json::{self, Field};
 use crate::metrics::period::Period;
 use crate::metrics::print;
 use crate::metrics::table::{Row, Table, share};
@@ -24,7 +25,23 @@ use crate::reconcile::report;
 use crate::stack::Stack;
 use crate::world::World;
 
+const FIELDS: [Field; 9] = [
+    ("version", "1"),
+    ("environment", "the environment"),
+    ("from, to", "first and last day of the report, in UTC"),
+    ("bill_usd, ledger_usd", "cost of the tokens of the stack in the bill and in the ledger"),
+    (
+        "differences",
+        "list of explained differences: reason, about and usd, the bill minus the ledger",
+    ),
+    ("unexplained", "list of differences without a reason: about and usd"),
+    ("unexplained_usd", "sum of the unexplained amounts, without their signs"),
+    ("agrees", "true if at most 0.1 % of the bill is unexplained"),
+    ("has_principals", "true if the report tells the calls of the stack from those of others"),
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints an object.", &[&FIELDS]))]
 pub struct Args {
     /// File of a Cost and Usage Report 2.0: CSV, CSV in gzip, or Parquet; can be repeated for the files of one export
     #[arg(long, value_name = "FILE", required = true)]
@@ -60,7 +77,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         found: &found,
     };
     if args.json {
-        print::json(&compared.json(), out)?;
+        json::print(&compared.json(), out)?;
     } else {
         print::lines(&compared.text(), world, out)?;
     }

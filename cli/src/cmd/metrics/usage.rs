@@ -1,12 +1,14 @@
 use std::io::Write;
 
 use crate::exit::Outcome;
+use crate::json;
 use crate::metrics::dimension::Dimension;
 use crate::metrics::print;
 use crate::metrics::{Selection, View};
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints an object.", &[&print::REPORT, &print::SUMS]))]
 pub struct Args {
     #[command(flatten)]
     selection: Selection,

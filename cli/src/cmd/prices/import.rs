@@ -9,15 +9,30 @@ use bcce_core::config::pricing::{Price, PriceRow, Prices};
 use bcce_core::config::profiles::region_of_profile;
 use bcce_core::config::residency::base_model;
 use bcce_core::document::{Document, from_yaml};
+use serde_json::{Value, json};
 use time::Date;
 
 use super::edit::{Additions, edited};
 use crate::exit::{Exit, Failure, Outcome};
+use crate::json::{self, Field};
 use crate::paint::one_line;
 use crate::world::World;
 use crate::{figures, files};
 
+const FIELDS: [Field; 6] = [
+    ("models", "list of the models that were compared"),
+    ("models[].model", "id of the model, without the prefix of a profile"),
+    ("models[].state", "same, new, changed, kept, blocked or missing"),
+    (
+        "models[].rows",
+        "rows of prices.yaml that are added for the model, with the keys of the file",
+    ),
+    ("models[].reason", "why a price is kept, blocked or missing, or null"),
+    ("written", "true if the file was written"),
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints an object.", &[&FIELDS]))]
 pub struct Args {
     /// Catalog of prices: the data.json of genai-prices, or the JSON file of LiteLLM
     #[arg(value_name = "CATALOG")]
@@ -31,6 +46,9 @@ pub struct Args {
     /// Model whose price was written by hand and is followed by that of the catalog; can be repeated
     #[arg(long, value_name = "ID")]
     replace: Vec<String>,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
@@ -61,7 +79,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
             (model.as_str(), compare(&file, model, &catalog, today, replaced))
         })
         .collect();
-    for (model, change) in &changes {
+    for (model, change) in changes.iter().filter(|_| !args.json) {
         writeln!(out, "{}", one_line(&line(model, change)))?;
     }
     write(&args, &prices, &text, &changes, today, out)
@@ -114,6 +132,10 @@ fn write(
     };
     if !args.write {
         let exit = if additions.is_empty() { Exit::Done } else { Exit::Failed };
+        if args.json {
+            json::print(&as_json(changes, false), out)?;
+            return Ok(exit);
+        }
         writeln!(out, "nothing was written; --write adds {rows} to {path}{}", date("sets"))?;
         return Ok(exit);
     }
@@ -123,8 +145,27 @@ fn write(
             "check the permissions of the file",
         )
     })?;
+    if args.json {
+        json::print(&as_json(changes, true), out)?;
+        return Ok(Exit::Done);
+    }
     writeln!(out, "added {rows} to {path}{}", date("set"))?;
     Ok(Exit::Done)
+}
+
+fn as_json(changes: &[(&str, Change)], written: bool) -> Value {
+    let model = |(model, change): &(&str, Change)| {
+        let (state, reason) = match change {
+            Change::Same => ("same", None),
+            Change::New(_) => ("new", None),
+            Change::Changed { .. } => ("changed", None),
+            Change::Kept { before, listed } => ("kept", Some(difference(before, listed))),
+            Change::Blocked(reason) => ("blocked", Some(reason.clone())),
+            Change::Missing(reason) => ("missing", Some(reason.clone())),
+        };
+        json!({ "model": model, "state": state, "rows": change.rows(), "reason": reason })
+    };
+    json!({ "models": changes.iter().map(model).collect::<Vec<_>>(), "written": written })
 }
 
 fn line(model: &str, change: &Change) -> String {
@@ -179,4 +220,19 @@ fn difference(before: &PriceRow, after: &PriceRow) -> String {
         parts.push(format!("regional factor {} -> {}", factor(before), factor(after)));
     }
     if parts.is_empty() { format!("the same price from {}", after.from) } else { parts.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_says_what_became_of_each_model() {
+        let changes = [("a", Change::Same), ("b", Change::Missing("is not in the catalog".into()))];
+        let json = as_json(&changes, false);
+        assert_eq!(json::undocumented(&json, &[&FIELDS]), [""; 0]);
+        let same = json!({ "model": "a", "state": "same", "rows": [], "reason": null });
+        assert_eq!(json["models"][0], same);
+        assert_eq!(json["models"][1]["reason"], "is not in the catalog");
+    }
 }

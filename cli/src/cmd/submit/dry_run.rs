@@ -12,12 +12,27 @@ use bcce_core::run::plan::Plan;
 use bcce_core::run::plan::estimate::Estimate;
 use serde_json::{Value, json};
 
-use crate::estimate::Estimated;
+use crate::estimate::{ESTIMATE, Estimated};
 use crate::exit::{Exit, Outcome};
 use crate::figures;
+use crate::json::{self, Field};
 use crate::paint::one_line;
 use crate::stack::Stack;
 use crate::world::World;
+
+/// The fields that `--json` prints in addition to `run_id`.
+pub const FIELDS: [Field; 7] = [
+    ("version", "1"),
+    ("workflow", "name of the workflow"),
+    (
+        "steps",
+        "list of steps: wave, id, model, executions and decision, which has the targets in their order",
+    ),
+    ("estimate", ESTIMATE),
+    ("worst_case", "calls, tokens and usd in the worst case, and the models that are unpriced"),
+    ("limit_usd", "limit of the worst case in USD, or null"),
+    ("limit_tokens", "limit of the worst case in tokens, or null"),
+];
 
 /// A plan that is not run, with the limits for its worst case.
 pub struct Planned<'a> {
@@ -52,7 +67,7 @@ pub async fn print(
     let estimated = estimated(planned, &estimate);
     if json {
         let json = as_json(planned, &steps, &estimated);
-        writeln!(out, "{}", serde_json::to_string_pretty(&json).unwrap_or_default())?;
+        json::print(&json, out)?;
         return Ok(Exit::Done);
     }
     writeln!(out, "{}", heading(planned.plan, &steps))?;

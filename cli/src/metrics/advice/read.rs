@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bcce_aws::dynamodb::listing::Listing;
 use bcce_core::base::error::Fault;
 use bcce_core::batch::bulk::MIN_RECORDS;
 use bcce_core::batch::intake::Typical;
@@ -17,6 +18,7 @@ use bcce_core::standby::canary;
 use futures::stream::{StreamExt, TryStreamExt};
 
 use crate::exit::Outcome;
+use crate::latest::search::{FIRST, LAST};
 use crate::metrics::advice::bulk::Ran;
 use crate::metrics::advice::measured::MeasuredBatch;
 use crate::metrics::period::Period;
@@ -25,8 +27,8 @@ use crate::stack::Stack;
 
 /// The number of objects or documents that are read at the same time. SSM accepts 40 reads per second.
 const AT_A_TIME: usize = 8;
-/// The largest number of batches of a shard and day that are read. A day has sixteen shards.
-const BATCHES_OF_A_SHARD: i32 = 1_000;
+/// The number of batches of a shard and day that one answer of the ledger holds.
+const BATCHES_OF_A_PAGE: i32 = 1_000;
 
 /// The configurations of workflows.
 #[derive(Debug, Default)]
@@ -74,8 +76,7 @@ pub async fn batches(
 ) -> Outcome<Vec<MeasuredBatch>> {
     let days = period.days();
     let shards = days.flat_map(|day| SHARDS.chars().map(move |shard| batches_shard(day, shard)));
-    let listed =
-        shards.map(async |shard| stack.ledger.listed_batches(&shard, BATCHES_OF_A_SHARD).await);
+    let listed = shards.map(async |shard| shard_of_batches(stack, shard).await);
     let listed: Vec<Vec<BatchRecord>> =
         futures::stream::iter(listed).buffered(AT_A_TIME).try_collect().await?;
     let candidates = listed.into_iter().flatten().filter_map(|record| {
@@ -87,6 +88,27 @@ pub async fn batches(
     let measured: Vec<Option<MeasuredBatch>> =
         futures::stream::iter(measured).buffered(AT_A_TIME).try_collect().await?;
     Ok(measured.into_iter().flatten().collect())
+}
+
+/// Reads all batches of one shard of one day.
+async fn shard_of_batches(stack: &Stack, shard: String) -> Result<Vec<BatchRecord>, Fault> {
+    let mut listing = Listing {
+        shard,
+        from: FIRST.into(),
+        until: LAST.into(),
+        conditions: Vec::new(),
+        most: BATCHES_OF_A_PAGE,
+        after: None,
+    };
+    let mut batches = Vec::new();
+    loop {
+        let page = stack.ledger.listed_batches(listing.clone()).await?;
+        batches.extend(page.records.into_iter().map(|(_, record)| record));
+        match page.next {
+            Some(next) => listing.after = Some(next),
+            None => return Ok(batches),
+        }
+    }
 }
 
 /// Returns true if a bulk job may have taken the items of a batch, as far as its record and the workflow say. A retry

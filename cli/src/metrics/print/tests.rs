@@ -1,4 +1,5 @@
 use super::*;
+use crate::json::undocumented;
 use crate::metrics::samples::{days, selected};
 use bcce_core::ledger::usage::DayOfUsage;
 
@@ -161,6 +162,8 @@ fn json_keeps_unknown_costs_apart_from_known_ones() {
     let selected = Selected { form: Form::Json, ..selected(Dimension::Workflow) };
     let report: Value = serde_json::from_str(&written(&selected)).unwrap();
     let total = &report["total"];
+    assert_eq!(undocumented(&report, &[&REPORT, &SUMS]), [""; 0]);
+    assert_eq!(undocumented(total, &[&SUMS]), [""; 0]);
     assert_eq!(
         (&total["cost_usd"], &total["priced_subtotal_usd"]),
         (&Value::Null, &json!("0.0274"))

@@ -11,8 +11,9 @@ const HEADINGS: [&str; 9] =
 const GAP: usize = 2;
 /// The first of the columns with numbers, which are aligned to the right.
 const FIRST_NUMBER: usize = 4;
-/// The columns that are removed if the terminal is too narrow, in this order: first token, model, tokens in, out.
-const DISPENSABLE: [usize; 4] = [4, 2, 6, 7];
+/// The columns that are removed if the terminal is too narrow, in this order: first token, model, tokens in, out,
+/// region.
+const DISPENSABLE: [usize; 5] = [4, 2, 6, 7, 3];
 
 /// Lays out rows, each with the lines below it. A column is as wide as its widest cell. If the rows are wider than
 /// `room` characters, dispensable columns are removed.

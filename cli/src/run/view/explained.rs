@@ -3,7 +3,6 @@
 mod event; // formats a decision, a call or a wait
 mod heading; // formats the run, its deadline and its routes
 mod names; // shortens the names of targets
-mod page; // breaks lines at the width of the terminal
 mod short; // summarizes the run in a few sentences
 #[cfg(test)]
 mod tests;
@@ -13,7 +12,7 @@ use bcce_core::run::artifact::StepStatus;
 use time::OffsetDateTime;
 
 use self::names::Names;
-use self::page::Page;
+use crate::page::Page;
 use crate::paint::{Ink, Line, span};
 use crate::run::timeline::Execution;
 use crate::run::{Run, StepState};

@@ -111,6 +111,22 @@ fn an_execution_that_ended_without_a_manifest_is_noticed() {
     assert_eq!(run.status(), Status::Finalizing("TIMED_OUT".into()));
 }
 
+/// The record is closed after the manifest is written. JSON must not say that the run is running in between.
+#[test]
+fn the_record_of_a_sealed_run_has_the_status_of_the_manifest() {
+    let mut run = review(&["summarise"]);
+    run.note_record(record(1, RunStatus::Running));
+    assert_eq!(run.sealed_record().unwrap().status, RunStatus::Running);
+    let manifest = String::from_utf8(crate::seal::tests::manifest(&run.reference, &[])).unwrap();
+    let manifest = manifest.replace("SUCCEEDED", "CANCELLED");
+    run.absorb(&run.reference.manifest_key(), manifest.as_bytes()).unwrap();
+    run.execution = Some("ABORTED".into());
+    let sealed = run.sealed_record().unwrap();
+    assert_eq!(sealed.status, RunStatus::Cancelled);
+    assert_eq!(sealed.manifest, Some(run.reference.manifest_key()));
+    assert!(sealed.ended_at.is_some());
+}
+
 #[test]
 fn without_execution_and_record_nothing_is_known() {
     let mut run = review(&[]);
@@ -149,4 +165,17 @@ fn an_answer_from_the_response_cache_is_noted_below_its_step_and_in_a_log() {
     let lines = super::lines::all(&run);
     let expected = "correctness: answered from the response cache, by run earlier";
     assert!(lines.contains(&expected.into()), "{lines:#?}");
+}
+
+#[test]
+fn a_narrow_terminal_shows_the_status_and_the_cost_of_a_run() {
+    let now = time::macros::datetime!(2026-11-01 12:00:30 UTC);
+    let picture = failing_over().picture(Moment { now, since: now, frame: 0 }, 40);
+    let lines = crate::screen::broken(picture, 40);
+    let lines: Vec<String> = lines.iter().map(|line| render(line, false, 40)).collect();
+    let text = lines.join("\n");
+    for part in ["RUNNING", "Bcce.TargetThrottled", "1.3 s  $0.0031\n", "1,204 tokens in"] {
+        assert!(text.contains(part), "{part} is missing in\n{text}");
+    }
+    assert!(!text.contains('…'), "{text}");
 }

@@ -22,15 +22,6 @@ impl Ledger {
         records.sort_by_key(|record| record.attempt_no);
         Ok(records)
     }
-
-    /// Reads the newest `most` batch records of one shard of one day (see [`bcce_core::ledger::batches_shard`]).
-    ///
-    /// # Errors
-    /// `Bcce.Internal`: the ledger cannot be read.
-    pub async fn listed_batches(&self, shard: &str, most: i32) -> Result<Vec<BatchRecord>, Fault> {
-        let items = self.newest(shard, most).await?;
-        Ok(items.iter().filter_map(record).collect())
-    }
 }
 
 impl OpenBatch for Ledger {
@@ -88,7 +79,7 @@ fn close(closed: &ClosedBatch) -> Change {
     end.change(start, [], "attribute_not_exists(#ended_at)")
 }
 
-fn record(item: &Item) -> Option<BatchRecord> {
+pub(super) fn record(item: &Item) -> Option<BatchRecord> {
     let string = |name: &str| text_of(item, name).cloned();
     let count = |name: &str| number_of(item, name).unwrap_or_default();
     Some(BatchRecord {

@@ -1,4 +1,4 @@
-//! The common part of run records and batch records. This module opens, closes, hands over and lists records.
+//! The common part of run records and batch records. This module opens, closes and hands over records.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use bcce_core::base::error::Fault;
@@ -8,7 +8,6 @@ use time::OffsetDateTime;
 use super::conditional::Written;
 use super::item::{Item, number, stamp, text, text_of};
 use super::{Ledger, change::Change};
-use crate::fault::internal;
 
 /// The attribute with the notification owner: the ARN of the execution that sends the notification.
 const NOTIFICATION_OWNER: &str = "notification_owner";
@@ -133,22 +132,6 @@ impl Ledger {
             .expression_attribute_values(":to", text(to));
         let written = Written::of("dynamodb:UpdateItem notification_owner", update.send().await)?;
         Ok(written.is_done())
-    }
-
-    /// Reads the newest `most` records of one shard of the `listing` index.
-    pub(super) async fn newest(&self, shard: &str, most: i32) -> Result<Vec<Item>, Fault> {
-        let query = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .index_name("listing")
-            .key_condition_expression("listing = :shard")
-            .expression_attribute_values(":shard", text(shard))
-            .scan_index_forward(false)
-            .limit(most);
-        let output = query.send().await;
-        let output = output.map_err(|error| internal("dynamodb:Query listing", &error))?;
-        Ok(output.items.unwrap_or_default())
     }
 }
 

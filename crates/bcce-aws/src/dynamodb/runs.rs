@@ -20,17 +20,6 @@ use super::{Ledger, progress};
 /// The attribute of a run whose usage is in the counters. Only a closed record has it.
 const COUNTED: &str = "counted";
 
-impl Ledger {
-    /// Reads the newest `most` run records of one shard of one day (see [`bcce_core::ledger::listing_shard`]).
-    ///
-    /// # Errors
-    /// `Bcce.Internal`: the ledger cannot be read.
-    pub async fn listed(&self, shard: &str, most: i32) -> Result<Vec<RunRecord>, Fault> {
-        let items = self.newest(shard, most).await?;
-        Ok(items.iter().filter_map(record).collect())
-    }
-}
-
 impl ReadAttempts for Ledger {
     async fn attempts(&self, run_id: &str) -> Result<Vec<RunRecord>, Fault> {
         let items = self.items("dynamodb:Query run", &run_pk(run_id)).await?;
@@ -112,7 +101,7 @@ fn totals(totals: &Totals) -> Vec<(&'static str, AttributeValue)> {
     ]
 }
 
-fn record(item: &Item) -> Option<RunRecord> {
+pub(super) fn record(item: &Item) -> Option<RunRecord> {
     let string = |name: &str| text_of(item, name).cloned();
     let cost_is_complete = item.get("cost_is_complete").and_then(|value| value.as_bool().ok());
     Some(RunRecord {

@@ -19,6 +19,13 @@ pub struct ModelFacts {
     pub ends_at: Option<OffsetDateTime>,
 }
 
+impl ModelFacts {
+    /// Returns true if the model is legacy at `now`.
+    pub fn is_legacy_at(&self, now: OffsetDateTime) -> bool {
+        self.is_legacy || self.legacy_at.is_some_and(|at| at <= now)
+    }
+}
+
 /// The access of the account to a model in a region, from `GetFoundationModelAvailability`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {

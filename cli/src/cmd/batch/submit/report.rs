@@ -86,7 +86,7 @@ impl Report<'_> {
     /// Prints the items, the estimate and the worst case.
     pub fn dry_run(&self, out: &mut dyn Write) -> std::io::Result<()> {
         if self.args.json {
-            return writeln!(out, "{}", serde_json::to_string_pretty(&self.as_json())?);
+            return crate::json::print(&self.as_json(), out);
         }
         let survey = self.survey;
         let (left, workflow) = (figures::count(survey.left()), &self.args.workflow);

@@ -21,7 +21,7 @@ fn errors_are_counted_by_name_within_each_group() {
 #[test]
 fn the_runs_of_a_target_are_unknown() {
     let selected = selected(Dimension::Target);
-    let report = json(&selected, &counts(&selected));
+    let report = as_json(&selected, &counts(&selected));
     let expected = json!({
         "target": "us-east-1 us.anthropic.claude-sonnet-5-5",
         "error": "Bcce.TargetThrottled",

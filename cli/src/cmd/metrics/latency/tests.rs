@@ -13,7 +13,7 @@ fn percentiles_are_shown_by_target_with_their_error() {
 #[test]
 fn a_target_without_a_first_token_has_none() {
     let selected = selected(Dimension::Target);
-    let report = json(&selected, &answered(&selected));
+    let report = as_json(&selected, &answered(&selected));
     let sonnet = &report["groups"][1];
     assert_eq!(
         sonnet["first_token_ms"],

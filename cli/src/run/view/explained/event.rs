@@ -6,8 +6,8 @@ use bcce_core::failover::decision::{Candidate, Decision, Next};
 use bcce_core::failover::route::Route;
 
 use super::names::Names;
-use super::page::Page;
 use crate::figures;
+use crate::page::Page;
 use crate::paint::{Ink, Line, Span, span};
 use crate::run::timeline::{Event, has_failed};
 use crate::run::view::cache;

@@ -9,8 +9,8 @@ use time::OffsetDateTime;
 
 use super::Account;
 use super::names::Names;
-use super::page::Page;
 use crate::figures;
+use crate::page::Page;
 use crate::paint::{Line, MARGIN, field};
 use crate::run::view::fields;
 

@@ -10,8 +10,8 @@ use time::OffsetDateTime;
 
 use super::Account;
 use super::names::Names;
-use super::page::Page;
 use crate::figures;
+use crate::page::Page;
 use crate::paint::{Ink, span};
 use crate::run::timeline::{Execution, Sums, has_failed};
 

@@ -50,7 +50,7 @@ impl Rules<'_> {
             }
             _ => {}
         }
-        let is_legacy = model.is_legacy || model.legacy_at.is_some_and(|at| at <= self.now);
+        let is_legacy = model.is_legacy_at(self.now);
         let is_extended = model.extended_at.is_some_and(|at| at <= self.now);
         if is_legacy || is_extended {
             let ends = model.ends_at.map(|end| format!(", and ends on {}", day(end)));

@@ -16,12 +16,14 @@ impl Page {
         Self { width: width.max(LEAST), lines: Vec::new() }
     }
 
-    /// Adds a line. The lines that continue it are indented by `hang` characters.
+    /// Adds a line without its trailing spaces. The lines that continue it are indented by `hang` characters.
     pub fn put(&mut self, hang: usize, line: Line) {
         // If the indent leaves too little room for the text, a small indent is used.
         let hang = if hang + LEAST > self.width { 2 } else { hang };
         let mut rest: Vec<(char, Ink)> =
             line.iter().flat_map(|span| span.text.chars().map(|c| (c, span.ink))).collect();
+        let end = rest.iter().rposition(|(c, _)| *c != ' ').map_or(0, |at| at + 1);
+        rest.truncate(end);
         while rest.len() > self.width {
             let end = place_to_break(&rest[..=self.width], hang);
             let mut next = rest.split_off(end);
@@ -74,6 +76,7 @@ mod tests {
             broken(26, 5, "twenty one characters and more"),
             ["  a  twenty one characters", "     and more"]
         );
+        assert_eq!(broken(20, 5, &format!("one{}", " ".repeat(30))), ["  a  one"]);
         let long = "x".repeat(30);
         assert_eq!(
             broken(26, 5, &long),
