@@ -97,7 +97,7 @@ pub async fn examine(environment: &str, config: &SdkConfig, now: OffsetDateTime)
             ),
             limited(
                 "permissions",
-                async { permissions::check(&permissions::read(&services, identity).await) }
+                async { permissions::check(&permissions::read(&services, identity, &stack).await) }
                     .boxed_local()
             ),
         ])

@@ -3,32 +3,54 @@
 use bcce_aws::account::Identity;
 use bcce_aws::signed::Services;
 use bcce_core::base::error::Fault;
+use futures::stream::{StreamExt, TryStreamExt, iter};
 
 use super::Check;
+use crate::stack::{Outputs, Stack};
 
-/// The actions of the everyday commands. docs/doctor.md lists them with the further actions of `bcce doctor`.
-pub const ACTIONS: [&str; 11] = [
-    "dynamodb:GetItem",
-    "dynamodb:Query",
-    "kms:Decrypt",
-    "kms:GenerateDataKey",
-    "kms:GetPublicKey",
-    "s3:GetObject",
-    "s3:ListBucket",
-    "sqs:SendMessage",
-    "ssm:GetParameters",
-    "ssm:GetParametersByPath",
-    "states:DescribeExecution",
-];
+/// A resource, and the actions of the everyday commands on it. The actions of KMS that services call are left out: their
+/// conditions are not simulated.
+type Need = (String, &'static [&'static str]);
 
 /// The caller whose policies are simulated, and the actions that they do not allow. `None`: the root user, which may do
 /// everything.
 pub type Facts = Option<(String, Result<Vec<String>, Fault>)>;
 
-pub async fn read(services: &Services, identity: &Identity) -> Facts {
+/// The number of resources that are asked about at a time.
+const AT_A_TIME: usize = 2;
+
+pub async fn read(services: &Services, identity: &Identity, stack: &Stack) -> Facts {
     let principal = principal(&identity.arn)?;
-    let denied = services.denied(&principal, &ACTIONS).await;
-    Some((principal, denied))
+    let needs = needs(&stack.environment, &stack.outputs);
+    let each = needs.iter().map(async |(resource, actions)| {
+        let denied = services.denied(&principal, resource, actions).await?;
+        Ok(denied.into_iter().map(|action| format!("{action} on {resource}")).collect::<Vec<_>>())
+    });
+    let denied: Result<Vec<_>, Fault> = iter(each).buffered(AT_A_TIME).try_collect().await;
+    Some((principal, denied.map(|denied| denied.concat())))
+}
+
+/// Returns what the everyday commands need in a stack.
+fn needs(environment: &str, outputs: &Outputs) -> Vec<Need> {
+    let parts: Vec<&str> = outputs.workflow_arn.splitn(7, ':').collect();
+    let &[_, partition, _, region, account, _, machine] = &parts[..] else { return Vec::new() };
+    let arn = |service: &str, resource: &str| {
+        format!("arn:{partition}:{service}:{region}:{account}:{resource}")
+    };
+    let queue = outputs.inbox_queue_url.rsplit('/').next().unwrap_or_default();
+    let bucket = format!("arn:{partition}:s3:::{}", outputs.artifact_bucket);
+    vec![
+        (format!("{bucket}/runs/x"), &["s3:GetObject"]),
+        (bucket, &["s3:ListBucket"]),
+        (arn("dynamodb", &format!("table/{}", outputs.ledger_table)), &["dynamodb:Query"]),
+        (outputs.signing_key_arn.clone(), &["kms:GetPublicKey"]),
+        (arn("sqs", queue), &["sqs:SendMessage"]),
+        (
+            arn("ssm", &format!("parameter/bcce/{environment}/models")),
+            &["ssm:GetParameters", "ssm:GetParametersByPath"],
+        ),
+        (arn("states", &format!("execution:{machine}:x")), &["states:DescribeExecution"]),
+    ]
 }
 
 /// Returns the user or role whose policies apply to a caller. Returns `None` for the root user.
@@ -51,7 +73,8 @@ pub fn check(facts: &Facts) -> Vec<Check> {
         }
         Some((principal, Ok(denied))) => {
             let reason = format!("the policies do not allow {}", denied.join(", "));
-            let remedy = "allow the actions for the caller (docs/doctor.md); conditions and resources can still allow them";
+            let remedy =
+                "allow the actions for the caller; docs/doctor.md lists what the commands need";
             Check::warn(name, principal, reason, remedy)
         }
         // The path of a role is not part of the caller's ARN, so IAM may not find the role.
@@ -67,6 +90,8 @@ pub fn check(facts: &Facts) -> Vec<Check> {
 mod tests {
     use super::*;
     use crate::doctor::State;
+    use crate::doctor::stack::VERSION;
+    use crate::doctor::stack::tests::outputs;
 
     #[test]
     fn the_policies_of_a_session_are_those_of_its_role() {
@@ -74,6 +99,22 @@ mod tests {
         assert_eq!(principal(session).as_deref(), Some("arn:aws:iam::1:role/Admin"));
         assert_eq!(principal("arn:aws:iam::1:user/a").as_deref(), Some("arn:aws:iam::1:user/a"));
         assert_eq!(principal("arn:aws:iam::1:root"), None);
+    }
+
+    #[test]
+    fn actions_are_simulated_on_the_resources_of_the_stack() {
+        let needs = needs("dev", &outputs(VERSION));
+        let resources: Vec<&str> = needs.iter().map(|(resource, _)| resource.as_str()).collect();
+        let expected = [
+            "arn:aws:s3:::b/runs/x",
+            "arn:aws:s3:::b",
+            "arn:aws:dynamodb:us-east-1:1:table/l",
+            "s",
+            "arn:aws:sqs:us-east-1:1:q",
+            "arn:aws:ssm:us-east-1:1:parameter/bcce/dev/models",
+            "arn:aws:states:us-east-1:1:execution:w:x",
+        ];
+        assert_eq!(resources, expected);
     }
 
     #[test]

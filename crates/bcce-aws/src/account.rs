@@ -77,12 +77,18 @@ impl Services {
         Ok(Identity { account, arn, server_time })
     }
 
-    /// Returns those of `actions` that the policies of the user or role `arn` do not allow.
+    /// Returns those of `actions` on a resource that the policies of the user or role `arn` do not allow.
     ///
     /// # Errors
     /// `Bcce.Internal`: IAM cannot be reached, or refuses to simulate.
-    pub async fn denied(&self, arn: &str, actions: &[&str]) -> Result<Vec<String>, Fault> {
-        let mut fields = vec![("PolicySourceArn".to_owned(), arn.to_owned())];
+    pub async fn denied(
+        &self,
+        arn: &str,
+        resource: &str,
+        actions: &[&str],
+    ) -> Result<Vec<String>, Fault> {
+        let named = [("PolicySourceArn", arn), ("ResourceArns.member.1", resource)];
+        let mut fields = named.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         let numbered = actions.iter().enumerate();
         fields
             .extend(numbered.map(|(n, action)| {

@@ -93,6 +93,14 @@ fn the_outputs_keep_their_names() {
     }
 }
 
+/// `bcce doctor` compares the version in the parameter with its own, which is that of the workspace.
+#[test]
+fn the_parameter_of_the_stack_has_the_version_of_the_workspace() {
+    let parameter = template()["Resources"]["StackParameter"]["Properties"]["Value"].to_string();
+    let version = format!(r#"\"Version\":\"{}\""#, env!("CARGO_PKG_VERSION"));
+    assert!(parameter.contains(&version), "{version} is missing in {parameter}");
+}
+
 /// Each sample in events/ is valid JSON.
 #[test]
 fn every_event_parses() {
