@@ -60,8 +60,8 @@ prose: language ## check the language, the links and the terms of all texts, and
 language: # the part of `prose` that takes a second, for `check`
 	$(PYTHON) tests/prose/prose.py check
 
-reference: ## write docs/reference, the pages of the commands, from their help
-	cargo run --locked --package bcce -- man --markdown --dir docs/reference
+reference: build ## write docs/reference, the pages of the commands, from their help
+	target/debug/bcce man --markdown --dir docs/reference
 
 clippy: ## lint the Rust code
 	cargo clippy --locked --workspace --all-targets --features bcce-tests/emulated -- --deny warnings

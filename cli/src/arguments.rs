@@ -82,10 +82,6 @@ pub enum Verb {
     ///
     /// Changes nothing without --fix, which asks before each change, and calls no model without --live.
     ///
-    /// With --json, prints `version`, `environment`, the numbers `passed`, `warned` and `failed`, and `checks`: a list of
-    /// objects with `group`, `name`, `state` (pass, warn or fail), `subject`, `reason` and `remedy`, which is empty for a
-    /// check that passed.
-    ///
     /// Exits with 0 if no check failed, 1 if one did, and 2 if no check of the stack could be made: the credentials, the
     /// region or the network are missing.
     Doctor(cmd::doctor::Args),

@@ -13,7 +13,7 @@ use futures::stream::iter;
 use crate::exit::Outcome;
 
 /// All functions of the stack, in the order in which a run and then a batch pass through them.
-pub const FUNCTIONS: [&str; 17] = [
+pub const FUNCTIONS: [&str; 19] = [
     "webhook",
     "dispatch",
     "prepare",
@@ -31,6 +31,8 @@ pub const FUNCTIONS: [&str; 17] = [
     "collect-part",
     "close-batch",
     "watch-budgets",
+    "canary",
+    "sweep",
 ];
 
 /// The number of groups that are read at the same time. CloudWatch Logs allows five reads per second in some regions.

@@ -11,6 +11,7 @@ mod estimate; // the estimate of runs that are not started
 mod exit; // exit codes, and errors with advice
 mod figures; // formats numbers, times and costs
 mod files; // reads text files
+mod finalizing; // finalizes a run or a batch whose execution has ended
 mod follow; // follows a run or a batch until it ends
 mod json; // prints JSON and documents its fields
 mod latest; // lists the records of the last days, newest first

@@ -9,10 +9,24 @@ use crate::doctor::examine::{Examined, examine, stack_name};
 use crate::doctor::{Check, Group, live, mend, print};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::figures;
+use crate::json::{self, Field};
 use crate::terminal::note;
 use crate::world::World;
 
+const FIELDS: [Field; 9] = [
+    ("version", "1"),
+    ("environment", "environment of the stack"),
+    ("passed, warned, failed", "numbers of the checks by their state"),
+    ("checks", "list of the checks, each with the fields below"),
+    ("group, name", "subject of the check, such as keys, and its name, such as key-state"),
+    ("state", "pass, warn or fail"),
+    ("subject", "resource, such as a parameter or a target"),
+    ("reason", "reason of the state"),
+    ("remedy", "what to do, with the command; empty if the check passed"),
+];
+
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = json::fields("Prints an object.", &[&FIELDS]))]
 pub struct Args {
     /// Print the checks as JSON
     #[arg(long)]
@@ -56,7 +70,7 @@ fn show(args: &Args, world: &World, groups: &[Group], out: &mut dyn Write) -> Ou
         return print::text(groups, args.verbose, world.color, out);
     }
     let document = print::document(&world.environment, groups);
-    writeln!(out, "{}", serde_json::to_string_pretty(&document).unwrap_or_default())?;
+    json::print(&document, out)?;
     Ok(())
 }
 

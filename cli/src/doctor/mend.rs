@@ -6,8 +6,8 @@ use std::time::Duration;
 use bcce_aws::signed::Services;
 
 use super::{Group, Mend};
-use crate::cmd::finalize;
 use crate::exit::Outcome;
+use crate::finalizing::finalize;
 use crate::run::Run;
 use crate::stack::Stack;
 use crate::tracked::Tracked;
@@ -48,7 +48,7 @@ impl Mend {
             }
             Self::FinalizeRun(id) => {
                 let run = Run::latest(stack, id).await?;
-                finalize::finalize(stack, world, run, PATIENCE, false, out).await?;
+                finalize(stack, world, run, PATIENCE, false, out).await?;
             }
         }
         Ok(())

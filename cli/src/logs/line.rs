@@ -1,6 +1,8 @@
 //! Selects and prints the log lines of a run. Functions write lines of JSON, with the ids of the run and of the batch as
 //! fields.
 
+use std::collections::BTreeMap;
+
 use bcce_aws::logs::LogLine;
 use bcce_core::batch::packed::PackedPlace;
 use clap::ValueEnum;
@@ -108,6 +110,9 @@ impl Entry {
         const SHOWN: [&str; 4] = ["timestamp", "level", "message", "run_id"];
         let fields = self.fields.iter().flatten();
         let fields = fields.filter(|(name, _)| !SHOWN.contains(&name.as_str()));
+        // Sorted, because the order of a line depends on the program that wrote it.
+        let fields: BTreeMap<_, _> = fields.collect();
+        let fields = fields.into_iter();
         let text = |(name, value): (&String, &Value)| match value {
             Value::String(text) => format!("  {name}={text}"),
             other => format!("  {name}={other}"),

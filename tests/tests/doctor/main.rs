@@ -5,6 +5,7 @@
 //! time.
 
 mod caller;
+mod canary;
 mod configuration;
 mod consent;
 mod found;

@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use crate::batch::Batch;
 use crate::batch::json::FIELDS;
-use crate::cmd::finalize::finalize;
 use crate::exit::Outcome;
+use crate::finalizing::finalize;
 use crate::json;
 use crate::lookup::BatchName;
 use crate::stack::Stack;
