@@ -79,6 +79,11 @@ fn no_suffix_of_a_host_is_written_out() {
                 assert!(line.contains(r#"partition == "aws-cn""#), "{place}: {line}");
                 continue;
             }
+            if place == "crates/bcce-aws/src/signed.rs" {
+                // The suffix is chosen by the region, which shows the partition.
+                assert!(line.contains(r#"region.starts_with("cn-")"#), "{place}: {line}");
+                continue;
+            }
             let keys = ["Service: ", "iam:PassedToService: ", "Principal: "];
             let is_principal = keys.iter().any(|key| line.contains(key));
             assert!(is_principal, "{place}: {line}");

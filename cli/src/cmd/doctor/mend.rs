@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bcce_aws::signed::Services;
 
-use super::{Group, Mend};
 use crate::cmd::finalize;
+use crate::doctor::{Group, Mend};
 use crate::exit::Outcome;
 use crate::run::Run;
 use crate::stack::Stack;
