@@ -1,3 +1,4 @@
+use bcce_tests::harness::cli::{ROOT, bcce};
 use bcce_tests::harness::stack::{Stack, output};
 use serde_json::json;
 
@@ -6,6 +7,8 @@ use crate::found::{doctor, doctor_with};
 /// Makes the stack healthy: creates the secret of the shipped webhook, and restores the shipped configuration.
 pub async fn healthy() -> Stack {
     let stack = Stack::connected().await;
+    let (exit, output) = bcce("dev", &["config", "push", &format!("{ROOT}/infra/config/dev")]);
+    assert_eq!(exit, 0, "{output}");
     stack.put_secret("github", "It's a Secret to Everybody").await;
     stack
 }
