@@ -7,7 +7,6 @@ pub mod documents; // the configuration in SSM, and the secrets of webhooks
 pub mod examine; // makes all checks
 pub mod keys; // the keys that encrypt and sign
 pub mod live; // the canary calls of `--live`
-pub mod mend; // what `--fix` mends
 pub mod network; // the endpoints of the VPC
 pub mod permissions; // what the caller may do
 pub mod print; // prints the checks

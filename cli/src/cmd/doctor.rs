@@ -1,3 +1,5 @@
+mod mend; // what `--fix` mends
+
 use std::io::Write;
 use std::time::Duration;
 
@@ -6,7 +8,7 @@ use bcce_aws::account::origin;
 use bcce_aws::signed::Services;
 
 use crate::doctor::examine::{Examined, examine, stack_name};
-use crate::doctor::{Check, Group, live, mend, print};
+use crate::doctor::{Check, Group, live, print};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::figures;
 use crate::json::{self, Field};

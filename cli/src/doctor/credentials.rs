@@ -60,8 +60,7 @@ fn caller(facts: &Facts) -> Check {
         ),
         Err(fault) if unreachable(&fault.message) => {
             let reason = format!("AWS cannot be reached in {}: {}", facts.region, fault.message);
-            let remedy = "check that AWS_REGION names a region of AWS, the network, AWS_ENDPOINT_URL and the proxy; \
-                          `curl -sS https://sts.REGION.amazonaws.com` shows whether the connection works";
+            let remedy = "check that AWS_REGION names a region of AWS, the network, AWS_ENDPOINT_URL and the proxy";
             Check::fail("connection", origin.source, reason, remedy)
         }
         Err(fault) => {

@@ -80,7 +80,7 @@ fn no_suffix_of_a_host_is_written_out() {
                 continue;
             }
             if place == "crates/bcce-aws/src/signed.rs" {
-                // The suffix is chosen by the region.
+                // The suffix is chosen by the region, which shows the partition.
                 assert!(line.contains(r#"region.starts_with("cn-")"#), "{place}: {line}");
                 continue;
             }

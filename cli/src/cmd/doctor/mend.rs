@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bcce_aws::signed::Services;
 
-use super::{Group, Mend};
+use crate::doctor::{Group, Mend};
 use crate::exit::Outcome;
 use crate::finalizing::finalize;
 use crate::run::Run;
