@@ -48,7 +48,7 @@ async fn a_healthy_stack_is_called_once_a_day_counted_and_not_reported() {
     assert_eq!(exit, 0, "{cost}");
     assert!(cost.contains("_canary"), "{cost}");
     let cost: Value = serde_json::from_str(&cost).unwrap();
-    assert!(cost["totals"]["calls"].as_u64() >= Some(12), "{cost}");
+    assert!(cost["total"]["calls"].as_u64() >= Some(12), "{cost}");
     assert!(log("canary").contains("\"DeadStandbys\":0"));
     assert_eq!(reported(&stack, &queue).await, [] as [Value; 0]);
 }
