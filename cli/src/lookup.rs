@@ -108,6 +108,8 @@ impl Senders {
         let mut senders = Self { tenants: vec!["default".to_owned()], ..Self::default() };
         if let Err(fault) = senders.read::<R>(stack).await {
             senders.unread = Some(one_line(&fault.message));
+            // A request id that one tenant has may be that of another, too, so some tenants alone are not searched.
+            senders.workflows.clear();
         }
         senders
     }

@@ -15,6 +15,7 @@ use bcce_core::config::policy::{DataRetention, Policy};
 use bcce_core::config::pricing::Prices;
 use bcce_core::config::profiles::Profiles;
 use bcce_core::document::from_yaml;
+use bcce_core::io::reader::TargetDocuments;
 use bcce_core::io::standby::{ReadFacts, read_facts};
 use bcce_core::standby::checks::{Rules, watched};
 use bcce_core::standby::finding::{Check, Finding};
@@ -61,22 +62,17 @@ impl World {
         let mut policy: Policy = from_yaml(POLICY).finished().unwrap();
         policy.data_retention = vec![DataRetention::Default];
         let prices: Prices = from_yaml(PRICES).finished().unwrap();
-        let (profiles, max_tokens) =
-            (Profiles::default(), BTreeMap::from([("haiku".into(), 4_000)]));
+        let max_tokens = BTreeMap::from([("haiku".into(), 4_000)]);
         let mut targets = watched(&models);
+        let documents = TargetDocuments { models, policy, prices, profiles: Profiles::default() };
         let guardrail = Guardrail { id: "g1".into(), version: "1".into(), name: None };
         targets[0].target.guardrail = Some(guardrail);
-        let read = read_facts(&self.control, &self.quotas, &targets, &profiles).await;
+        let read = read_facts(&self.control, &self.quotas, &targets, &documents).await;
         let ReadFacts { facts, unread } = read;
         assert!(unread.is_empty(), "{unread:?}");
         let now = datetime!(2026-11-30 12:00 UTC);
-        let rules = Rules {
-            policy: &policy,
-            prices: &prices,
-            profiles: &profiles,
-            max_tokens: &max_tokens,
-            now,
-        };
+        let TargetDocuments { policy, prices, profiles, .. } = &documents;
+        let rules = Rules { policy, prices, profiles, max_tokens: &max_tokens, now };
         let each = targets.iter().zip(&facts);
         each.flat_map(|(watched, facts)| rules.check(watched, facts)).collect()
     }

@@ -53,11 +53,12 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         Err(failure) => return could_not_start(failure, &args, world, out),
     };
     let mut examined = examine(&world.environment, &config, world.now()).await;
-    if args.live {
-        call(&args, world, &config, &mut examined).await?;
-    }
     if args.fix && mended(&args, world, &config, &examined, out).await? {
         examined = examine(&world.environment, &config, world.now()).await;
+    }
+    // The results of the calls are paid, so nothing may replace them.
+    if args.live {
+        call(&args, world, &config, &mut examined).await?;
     }
     show(&args, world, &examined.groups, out)?;
     Ok(match (examined.could_run, examined.failed()) {

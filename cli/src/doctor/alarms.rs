@@ -10,6 +10,12 @@ pub fn check(stack: &str, alarms: &Result<Vec<Alarm>, Fault>) -> Vec<Check> {
         Ok(alarms) => alarms,
         Err(fault) => return vec![Check::unread("alarm", "alarms", fault)],
     };
+    // Another stack may have a name that begins with the name of this one, and alarms of its own.
+    let is_own = |alarm: &&Alarm| {
+        let rest = alarm.name.strip_prefix(stack).and_then(|rest| rest.strip_prefix('-'));
+        rest.is_some_and(|rest| !rest.contains('-'))
+    };
+    let alarms: Vec<&Alarm> = alarms.iter().filter(is_own).collect();
     if alarms.is_empty() {
         let reason = format!("CloudWatch has no alarm whose name begins with {stack}-");
         return vec![Check::fail(
@@ -20,8 +26,8 @@ pub fn check(stack: &str, alarms: &Result<Vec<Alarm>, Fault>) -> Vec<Check> {
         )];
     }
     let mut checks: Vec<Check> =
-        alarms.iter().filter(|alarm| alarm.is_ringing).map(ringing).collect();
-    let silent: Vec<&Alarm> = alarms.iter().filter(|alarm| !alarm.has_target).collect();
+        alarms.iter().filter(|alarm| alarm.is_ringing).map(|alarm| ringing(alarm)).collect();
+    let silent: Vec<&&Alarm> = alarms.iter().filter(|alarm| !alarm.has_target).collect();
     checks.push(match silent[..] {
         [] => Check::pass("alarm-target", "alarms", "each alarm notifies a target"),
         [first, ..] => {

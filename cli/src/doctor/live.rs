@@ -17,6 +17,8 @@ pub struct Answer {
     #[serde(default)]
     pub skipped: Vec<String>,
     #[serde(default)]
+    pub unanswered: Vec<String>,
+    #[serde(default)]
     pub findings: Vec<Finding>,
     #[serde(default)]
     pub unread: Vec<String>,
@@ -44,10 +46,18 @@ pub fn check(function: &str, answer: &Result<Answer, Fault>) -> Vec<Check> {
         let remedy = "`bcce runs explain RUN` of a run that failed over shows why the breaker is open; it closes once a probe is answered";
         Check::warn("canary", target, reason, remedy)
     }));
+    checks.extend(answer.unanswered.iter().map(|cause| {
+        let reason = format!("the call was not answered: {cause}");
+        let remedy = "`bcce models --live` shows the target; if it is throttled or unavailable, call it again later";
+        Check::warn("canary", function, reason, remedy)
+    }));
     let unread = answer.unread.iter().map(|message| Fault::internal(message.as_str()));
     checks.extend(unread.map(|fault| Check::unread("bedrock", "targets", &fault)));
     let reason = format!("{} of {} targets were called", answer.called, answer.targets);
-    checks.push(Check::pass("canary", function, reason));
+    checks.push(match answer.called + answer.skipped.len() < answer.targets {
+        true => Check::warn("canary", function, reason, "the time did not suffice; call the rest with `bcce doctor --live` again"),
+        false => Check::pass("canary", function, reason),
+    });
     checks
 }
 
@@ -55,6 +65,15 @@ pub fn check(function: &str, answer: &Result<Answer, Fault>) -> Vec<Check> {
 mod tests {
     use super::*;
     use crate::doctor::State;
+
+    /// The call was paid, and its result is the only answer to the question of the user.
+    #[test]
+    fn a_target_that_did_not_answer_and_one_that_was_left_are_no_pass() {
+        let value = json!({ "targets": 2, "called": 1, "unanswered": ["m in us-west-2: ThrottlingException (429)"] });
+        let checks = check("s-canary", &Ok(serde_json::from_value(value).unwrap()));
+        assert!(checks[0].reason.contains("ThrottlingException"), "{checks:?}");
+        assert!(checks.iter().all(|check| check.state == State::Warn), "{checks:?}");
+    }
 
     #[test]
     fn what_the_canary_finds_and_skips_is_reported() {

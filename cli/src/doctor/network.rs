@@ -47,7 +47,7 @@ fn in_vpc(name: &'static str, vpc: &str, endpoints: &[String]) -> Check {
         missing.join(", ")
     );
     let remedy = format!(
-        "`aws ec2 create-vpc-endpoint --vpc-id {vpc} --service-name com.amazonaws.REGION.SERVICE` for each, or a NAT gateway, which other regions need too"
+        "`aws ec2 create-vpc-endpoint --vpc-id {vpc} --vpc-endpoint-type Interface --service-name com.amazonaws.REGION.SERVICE --subnet-ids SUBNETS --security-group-ids GROUPS` for each, or a NAT gateway, which other regions need too"
     );
     Check::warn(name, vpc, reason, remedy)
 }

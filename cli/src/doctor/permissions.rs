@@ -45,9 +45,10 @@ fn needs(environment: &str, outputs: &Outputs) -> Vec<Need> {
         (arn("dynamodb", &format!("table/{}", outputs.ledger_table)), &["dynamodb:Query"]),
         (outputs.signing_key_arn.clone(), &["kms:GetPublicKey"]),
         (arn("sqs", queue), &["sqs:SendMessage"]),
+        (arn("ssm", &format!("parameter/bcce/{environment}/models")), &["ssm:GetParameters"]),
         (
-            arn("ssm", &format!("parameter/bcce/{environment}/models")),
-            &["ssm:GetParameters", "ssm:GetParametersByPath"],
+            arn("ssm", &format!("parameter/bcce/{environment}/workflows")),
+            &["ssm:GetParametersByPath"],
         ),
         (arn("states", &format!("execution:{machine}:x")), &["states:DescribeExecution"]),
     ]
@@ -74,7 +75,7 @@ pub fn check(facts: &Facts) -> Vec<Check> {
         Some((principal, Ok(denied))) => {
             let reason = format!("the policies do not allow {}", denied.join(", "));
             let remedy =
-                "allow the actions for the caller; docs/doctor.md lists what the commands need";
+                "allow the actions for the caller; docs/operations.md lists what the commands need";
             Check::warn(name, principal, reason, remedy)
         }
         // The path of a role is not part of the caller's ARN, so IAM may not find the role.

@@ -33,7 +33,9 @@ pub async fn read(
     stack: &str,
     now: OffsetDateTime,
 ) -> Result<Vec<Found>, Fault> {
-    let rules = services.rules(&format!("{stack}-")).await?;
+    let mut rules = services.rules(&format!("{stack}-")).await?;
+    // Another stack, such as a companion, may have a name that begins with the name of this one.
+    rules.retain(|rule| RULES.iter().any(|logical| is_made_from(&rule.name, stack, logical)));
     let each = rules.into_iter().map(async |rule| {
         let metric = Metric {
             namespace: "AWS/Events",
@@ -47,13 +49,15 @@ pub async fn read(
     Ok(iter(each).buffered(AT_A_TIME).collect().await)
 }
 
-pub fn check(rules: &Result<Vec<Found>, Fault>) -> Vec<Check> {
+pub fn check(stack: &str, rules: &Result<Vec<Found>, Fault>) -> Vec<Check> {
     let rules = match rules {
         Ok(rules) => rules,
         Err(fault) => return vec![Check::unread("rule", "rules", fault)],
     };
     let mut checks: Vec<Check> = rules.iter().map(one).collect();
-    let is_missing = |logical: &&&str| !rules.iter().any(|(rule, _)| is_made_from(rule, logical));
+    let is_missing = |logical: &&&str| {
+        !rules.iter().any(|(rule, _)| is_made_from(&rule.name, stack, logical))
+    };
     checks.extend(RULES.iter().filter(is_missing).map(|logical| {
         let reason = "the stack does not have this rule, so what it starts is never started";
         Check::fail("rule", logical, reason, "deploy the stack again: `make deploy`")
@@ -62,8 +66,9 @@ pub fn check(rules: &Result<Vec<Found>, Fault>) -> Vec<Check> {
 }
 
 /// Returns true if a rule is the one with a logical name: `<stack>-<logical name>-<random>` or `<stack>-<logical name>`.
-fn is_made_from(rule: &Rule, logical: &str) -> bool {
-    rule.name.split('-').any(|part| part == logical)
+fn is_made_from(rule: &str, stack: &str, logical: &str) -> bool {
+    let rest = rule.strip_prefix(stack).and_then(|rest| rest.strip_prefix('-'));
+    rest.is_some_and(|rest| rest.split('-').next() == Some(logical))
 }
 
 fn one((rule, failed): &Found) -> Check {
@@ -98,7 +103,7 @@ mod tests {
     }
 
     fn findings(rules: Vec<Found>) -> Vec<Check> {
-        let mut checks = check(&Ok(rules));
+        let mut checks = check("bcce-dev", &Ok(rules));
         checks.retain(|check| check.state != State::Pass);
         checks
     }
@@ -106,6 +111,16 @@ mod tests {
     #[test]
     fn enabled_rules_are_no_finding() {
         assert_eq!(findings(all()), []);
+    }
+
+    /// `--fix` must not enable the rules of others, which may be disabled on purpose.
+    #[test]
+    fn a_rule_of_another_stack_is_not_one_of_this_stack() {
+        let is_own = |name| is_made_from(name, "bcce-dev", "SweepRule");
+        assert!(is_own("bcce-dev-SweepRule-X1") && is_own("bcce-dev-SweepRule"));
+        for other in ["bcce-dev-2-SweepRule-X1", "bcce-dev-DailySweepRule-X1", "bcce-devSweepRule"] {
+            assert!(!is_own(other), "{other}");
+        }
     }
 
     #[test]

@@ -7,14 +7,13 @@ use bcce_core::call::attempt::{Attempt, AttemptKind, AttemptOutcome};
 use bcce_core::call::model::{CallLimits, CallReport, ModelCall};
 use bcce_core::config::pricing::{PriceRow, Prices, Tier};
 use bcce_core::config::profiles::Profiles;
-use bcce_core::failover::breaker::BreakerStatus;
 use bcce_core::io::reader::TargetDocuments;
 use bcce_core::ledger::usage::{Allocation, CountedCalls};
 use bcce_core::ports::{
-    CallModel, ClaimCanaryCall, Clock, ReadBreakers, ReadLastCalls, RecordCanaryCall, StoredBreaker,
+    CallModel, ClaimCanaryCall, Clock, ReadBreakers, ReadLastCalls, RecordCanaryCall,
 };
 use bcce_core::run::manifest::StepUsage;
-use bcce_core::standby::canary::{self, LastCall};
+use bcce_core::standby::canary::{self, CallResult, LastCall};
 use bcce_core::standby::checks::WatchedTarget;
 use bcce_core::standby::finding::Finding;
 use futures::stream::{StreamExt, iter};
@@ -40,6 +39,8 @@ const STEP: &str = "call";
 pub struct Called {
     pub called: usize,
     pub skipped: Vec<String>,
+    /// The targets that did not answer, each with the cause.
+    pub unanswered: Vec<String>,
     pub findings: Vec<Finding>,
 }
 
@@ -79,11 +80,12 @@ where
         let calls = each.map(async |((watched, last), breaker)| {
             let now = self.clock.now();
             let is_allowed = documents.policy.allows(&watched.target, profiles);
-            if !is_allowed || is_open(breaker, now) {
+            if !is_allowed || !canary::may_call(&breaker.breaker, now) {
                 return Ok((watched, Outcome::Skipped(last.filter(|_| is_allowed))));
             }
             let is_due = is_live || canary::is_due(last.as_ref(), &breaker.breaker, now);
-            if !is_due || now + LONGEST_CALL > until {
+            let is_claimed = canary::is_under_way(last.as_ref(), now);
+            if !is_due || is_claimed || now + LONGEST_CALL > until {
                 return Ok((watched, Outcome::Known(last)));
             }
             let prices = &documents.prices;
@@ -142,6 +144,9 @@ impl Called {
             Outcome::Known(last) => last,
             Outcome::Called(call) => {
                 self.called += 1;
+                if let Some(CallResult::Failed { cause, .. }) = &call.result {
+                    self.unanswered.push(cause.clone());
+                }
                 Some(call)
             }
             Outcome::Skipped(last) => {
@@ -151,10 +156,6 @@ impl Called {
         };
         self.findings.extend(last.and_then(|last| last.finding(watched)));
     }
-}
-
-fn is_open(breaker: &StoredBreaker, now: OffsetDateTime) -> bool {
-    breaker.breaker.status(now) != BreakerStatus::Closed
 }
 
 fn allocation() -> Allocation {

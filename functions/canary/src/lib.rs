@@ -99,6 +99,8 @@ pub struct Response {
     pub called: usize,
     /// The targets that were not called because the policy forbids them or their breakers are open.
     pub skipped: Vec<String>,
+    /// The targets that were called and did not answer, each with the cause. One call is no finding by itself.
+    pub unanswered: Vec<String>,
     /// What a person has to correct, also if it was reported before.
     pub findings: Vec<Finding>,
     /// The questions that Bedrock did not answer.
@@ -137,7 +139,7 @@ where
     let documents = Reader { store, parameters, bucket, environment }.targets().await?;
     let targets = watched(&documents.models);
     let ReadFacts { facts, unread } =
-        read_facts(&ports.control, &ports.quotas, &targets, &documents.profiles).await;
+        read_facts(&ports.control, &ports.quotas, &targets, &documents).await;
     let now = ports.clock.now();
     let max_tokens = BTreeMap::new();
     let rules = Rules {
@@ -151,10 +153,11 @@ where
     let mut findings: Vec<Finding> =
         each.flat_map(|(watched, facts)| rules.check(watched, facts)).collect();
     let profiles = profiles::renewed(&documents.profiles, &facts);
-    let stored = profiles::store(ports, config, &documents.profiles, &profiles).await;
-    let called = ports.call_due(&targets, &documents, &profiles, request.live, until).await?;
-    findings.extend(called.findings);
-    ports.report(config, &findings).await?;
+    let stored = profiles::store(ports, config, &facts).await;
+    let called = ports.call_due(&targets, &documents, &profiles, request.live, until).await;
+    findings.extend(called.iter().flat_map(|called| called.findings.clone()));
+    ports.report(config, &findings, unread.is_empty() && called.is_ok()).await?;
+    let called = called?;
     stored?;
     let unread: Vec<String> = unread.into_iter().collect();
     match unread.first().filter(|_| !request.live) {
@@ -166,6 +169,7 @@ where
             targets: targets.len(),
             called: called.called,
             skipped: called.skipped,
+            unanswered: called.unanswered,
             findings,
             unread,
         }),

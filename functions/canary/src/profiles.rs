@@ -4,8 +4,9 @@
 use bcce_core::base::error::Fault;
 use bcce_core::config::documents::PROFILES;
 use bcce_core::config::profiles::{Profiles, ProfilesDocument};
+use bcce_core::io::reader::Reader;
 use bcce_core::io::writer::write_document;
-use bcce_core::ports::{PutDocument, PutParameter};
+use bcce_core::ports::{GetObject, GetParameters, PutDocument, PutParameter};
 use bcce_core::standby::facts::TargetFacts;
 
 use crate::{Config, Ports};
@@ -28,28 +29,31 @@ fn is_of(known: &bcce_core::config::profiles::Profile, region: &str, id: &str) -
     known.region == region && known.id == id
 }
 
-/// Writes the descriptions if they differ from those of the stack.
+/// Writes the descriptions that Bedrock has given now, if they differ from those of the stack. Reads these again, because a
+/// `bcce config push` may have written them meanwhile.
 ///
 /// # Errors
 /// `Bcce.Internal`: S3 or SSM failed.
 pub async fn store<S, P, L, H, M, B, Q, T, C, F>(
     ports: &Ports<S, P, L, H, M, B, Q, T, C, F>,
     config: &Config,
-    stored: &Profiles,
-    renewed: &Profiles,
+    facts: &[TargetFacts],
 ) -> Result<(), Fault>
 where
-    S: PutDocument,
-    P: PutParameter,
+    S: GetObject + PutDocument,
+    P: GetParameters + PutParameter,
 {
+    let (store, parameters) = (&ports.store, &ports.parameters);
+    let (bucket, environment) = (&*config.bucket, &*config.environment);
+    let stored = Reader { store, parameters, bucket, environment }.targets().await?.profiles;
+    let renewed = renewed(&stored, facts);
     if stored == renewed {
         return Ok(());
     }
-    let document = ProfilesDocument::from(renewed.clone());
-    let text = serde_json::to_string_pretty(&document);
+    let profiles = renewed.0.len();
+    let text = serde_json::to_string_pretty(&ProfilesDocument::from(renewed));
     let text = text.map_err(|error| Fault::internal(error.to_string()))?;
-    let place = (&*config.bucket, &*config.environment);
-    write_document(&ports.store, &ports.parameters, place, PROFILES, &text).await?;
-    tracing::info!(profiles = renewed.0.len(), "the descriptions of profiles were renewed");
+    write_document(store, parameters, (bucket, environment), PROFILES, &text).await?;
+    tracing::info!(profiles, "the descriptions of profiles were renewed");
     Ok(())
 }

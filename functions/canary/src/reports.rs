@@ -5,7 +5,7 @@ use bcce_core::ports::{
     Clock, PublishStandbyAlert, ReadReportedFindings, ReportedFindings, WriteReportedFindings,
 };
 use bcce_core::standby::alert::{StandbyAlert, metric, reported};
-use bcce_core::standby::finding::Finding;
+use bcce_core::standby::finding::{Finding, Level};
 
 use crate::{Config, Ports};
 
@@ -16,15 +16,26 @@ where
     C: Clock,
     F: Fn(&str),
 {
-    /// Writes the metric, and sends a message about the findings that are new.
+    /// Writes the metric, and sends a message about the findings that are new. If not everything `is_known`, earlier
+    /// findings count as lasting, and the metric does not say that all is well.
     ///
     /// # Errors
     /// `Bcce.Internal`: the ledger or SNS failed. The next invocation sends the message.
-    pub async fn report(&self, config: &Config, findings: &[Finding]) -> Result<(), Fault> {
+    pub async fn report(
+        &self,
+        config: &Config,
+        findings: &[Finding],
+        is_known: bool,
+    ) -> Result<(), Fault> {
         let now = self.clock.now();
-        (self.metrics)(&metric(&config.environment, findings, now));
+        if is_known || findings.iter().any(|finding| finding.level == Level::Fail) {
+            (self.metrics)(&metric(&config.environment, findings, now));
+        }
         let before = self.ledger.reported_findings().await?;
-        let keys = reported(findings);
+        let mut keys = reported(findings);
+        if !is_known {
+            keys.extend(before.keys.iter().cloned());
+        }
         if keys == before.keys {
             return Ok(());
         }

@@ -392,6 +392,29 @@ fn a_profile_that_reaches_further_is_stored_reported_and_not_called() {
         .map(|it| String::from_utf8_lossy(it).into_owned())
         .unwrap_or(stored);
     assert!(stored.contains("ca-central-1"), "{stored}");
+    drop(objects);
+    // The stack knows it now, and the targets are as dead as before.
+    world.now.set(Some(NOON + time::Duration::hours(25)));
+    let later = watch(&ports, SCHEDULE).unwrap();
+    assert_eq!((later.called, later.skipped.len()), (0, 12));
+    let failed = later.findings.iter().filter(|it| it.check == Check::Residency);
+    assert!(failed.clone().all(|it| it.level == Level::Fail) && failed.count() == 12);
+    assert!(world.metrics.borrow().last().unwrap().contains("\"DeadStandbys\":12"));
+}
+
+/// Bedrock throttles a question, and Lambda tries the invocation again.
+#[test]
+fn a_question_that_is_not_answered_does_not_make_a_finding_go() {
+    let (world, ports) = stack();
+    world.quota.set(0.0);
+    watch(&ports, SCHEDULE).unwrap();
+    let written = world.metrics.borrow().len();
+    world.is_control_gone.set(true);
+    assert!(watch(&ports, SCHEDULE).is_err());
+    assert_eq!(world.metrics.borrow().len(), written, "nobody knows whether all is well");
+    world.is_control_gone.set(false);
+    watch(&ports, SCHEDULE).unwrap();
+    assert_eq!(world.alerts.borrow().len(), 1);
 }
 
 #[test]

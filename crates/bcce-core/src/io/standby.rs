@@ -8,6 +8,7 @@ use crate::base::error::Fault;
 use crate::config::policy::DataRetention;
 use crate::config::profiles::{Profile, Profiles, region_of_profile};
 use crate::config::residency::base_model;
+use crate::io::reader::TargetDocuments;
 use crate::ports::{
     CheckGuardrail, DescribeModel, DescribeProfile, ReadAccess, ReadDataRetention, ReadQuotas,
 };
@@ -35,12 +36,12 @@ struct RegionFacts {
 }
 
 /// Reads the facts of `targets`. A question that is not answered leaves its fact out and does not end the others.
-/// `profiles` are the descriptions that the stack has, for the models behind ARNs.
+/// `documents` has the descriptions that the stack has, for the models behind ARNs.
 pub async fn read_facts<C, Q>(
     control: &C,
     quotas: &Q,
     targets: &[WatchedTarget],
-    profiles: &Profiles,
+    documents: &TargetDocuments,
 ) -> ReadFacts
 where
     C: DescribeModel + ReadAccess + DescribeProfile + CheckGuardrail + ReadDataRetention,
@@ -49,8 +50,13 @@ where
     let regions: BTreeSet<&str> = targets.iter().map(|watched| &*watched.target.region).collect();
     let of_regions = regions.into_iter().map(async |region| {
         let mut unread = Vec::new();
+        // A policy that says nothing about data retention needs no permission to read it.
+        let retention = match documents.policy.data_retention.is_empty() {
+            true => None,
+            false => answered(control.data_retention(region).await, &mut unread),
+        };
         let facts = RegionFacts {
-            retention: answered(control.data_retention(region).await, &mut unread),
+            retention,
             quotas: answered(quotas.quotas(region).await, &mut unread),
         };
         (region, facts, unread)
@@ -62,6 +68,7 @@ where
         by_region.insert(region, facts);
         read.unread.extend(unread);
     }
+    let profiles = &documents.profiles;
     let each = targets.iter().map(async |watched| of_target(control, watched, profiles).await);
     let each: Vec<_> = iter(each).buffered(AT_A_TIME).collect().await;
     for (watched, (facts, unread)) in targets.iter().zip(each) {

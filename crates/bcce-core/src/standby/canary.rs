@@ -30,7 +30,7 @@ pub struct LastCall {
     pub started_at: OffsetDateTime,
     /// The result. `None` if the function ended before the call did.
     pub result: Option<CallResult>,
-    /// The number of calls in a row that a target at fault did not answer, this one included.
+    /// The number of days in a row on which a target at fault did not answer, the day of this call included.
     #[serde(default)]
     pub unanswered: u32,
 }
@@ -50,11 +50,27 @@ pub enum CallResult {
     },
 }
 
-/// Returns `true` if a target has to be called: its last call was a day ago, and its breaker is closed. An open breaker
-/// has been reported by runs, which probe the target themselves.
+/// The time after which a call without a result is taken for lost. It exceeds the timeout of the function.
+const LOST_AFTER: Duration = Duration::from_secs(600);
+
+/// Returns `true` if a target has to be called: its last call was a day ago or was lost, and it may be called.
 pub fn is_due(last: Option<&LastCall>, breaker: &Breaker, now: OffsetDateTime) -> bool {
-    let is_closed = breaker.status(now) == BreakerStatus::Closed;
-    is_closed && last.is_none_or(|last| now - last.started_at >= BETWEEN_CALLS)
+    let is_old = |last: &LastCall| {
+        let time = if last.result.is_none() { LOST_AFTER } else { BETWEEN_CALLS };
+        now - last.started_at >= time
+    };
+    may_call(breaker, now) && last.is_none_or(is_old)
+}
+
+/// Returns `false` while the breaker of a target is open: runs have found it out, and another call would not help. A
+/// standby whose breaker waits for its probe may be called, because no run may need it for days.
+pub fn may_call(breaker: &Breaker, now: OffsetDateTime) -> bool {
+    !matches!(breaker.status(now), BreakerStatus::Open { .. } | BreakerStatus::Probed { .. })
+}
+
+/// Returns `true` if another invocation is calling the target.
+pub fn is_under_way(last: Option<&LastCall>, now: OffsetDateTime) -> bool {
+    last.is_some_and(|last| last.result.is_none() && now - last.started_at < LOST_AFTER)
 }
 
 /// Returns the prompt of a canary call.
@@ -84,7 +100,10 @@ impl LastCall {
         };
         let is_at_fault = matches!(&result, CallResult::Failed { error, .. } if error.fails_over());
         let earlier = before.map_or(0, |before| before.unanswered);
-        let unanswered = if is_at_fault { earlier + 1 } else { 0 };
+        // `bcce doctor --live` calls more often than once a day.
+        let is_other_day = before.is_none_or(|before| started_at - before.started_at >= BETWEEN_CALLS);
+        let days = if is_other_day { earlier + 1 } else { earlier.max(1) };
+        let unanswered = if is_at_fault { days } else { 0 };
         Self { started_at, result: Some(result), unanswered }
     }
 

@@ -74,7 +74,7 @@ impl Rules<'_> {
         let mut all = Found { watched, findings: Vec::new() };
         self.check_model(&mut all, facts);
         if let Some(access) = &facts.access {
-            check_access(&mut all, access);
+            check_access(&mut all, access, self.model(&watched.target));
         }
         self.check_reach(&mut all, facts);
         check_guardrail(&mut all, facts);
@@ -139,9 +139,8 @@ impl Rules<'_> {
     }
 }
 
-fn check_access(all: &mut Found<'_>, access: &Access) {
-    let target = &all.watched.target;
-    let (model, region) = (base_model(&target.model_id), target.region.clone());
+fn check_access(all: &mut Found<'_>, access: &Access, model: &str) {
+    let region = all.watched.target.region.clone();
     let offers = format!(
         "`aws bedrock list-foundation-model-agreement-offers --model-id {model} --region {region}`"
     );

@@ -40,7 +40,8 @@ fn called(before: Option<&LastCall>, report: &CallReport) -> LastCall {
 fn a_target_is_called_once_a_day_and_not_while_its_breaker_is_open() {
     let last = |hours: i64, minutes: i64| {
         let ago = time::Duration::hours(hours) + time::Duration::minutes(minutes);
-        LastCall { started_at: NOON - ago, result: None, unanswered: 0 }
+        let result = Some(CallResult::Answered { latency_ms: 1 });
+        LastCall { started_at: NOON - ago, result, unanswered: 0 }
     };
     let closed = Breaker::default();
     assert!(is_due(None, &closed, NOON));
@@ -51,6 +52,11 @@ fn a_target_is_called_once_a_day_and_not_while_its_breaker_is_open() {
     );
     let open = Breaker { open_until: Some(NOON + time::Duration::MINUTE), ..Breaker::default() };
     assert!(!is_due(None, &open, NOON));
+    assert!(is_due(None, &open, NOON + time::Duration::minutes(2)), "no run may probe it for days");
+    let claimed = LastCall { result: None, ..last(0, 9) };
+    assert!(is_under_way(Some(&claimed), NOON) && !is_due(Some(&claimed), &closed, NOON));
+    let lost = LastCall { result: None, ..last(0, 10) };
+    assert!(is_due(Some(&lost), &closed, NOON) && !is_under_way(Some(&lost), NOON));
 }
 
 #[test]
@@ -79,7 +85,10 @@ fn a_target_that_is_unavailable_is_reported_on_the_second_day() {
     let unavailable = failure(ErrorName::TargetUnavailable, None);
     let first = called(None, &unavailable);
     assert_eq!(first.finding(&watched()), None);
-    let second = called(Some(&first), &unavailable);
+    let again = called(Some(&first), &unavailable);
+    assert_eq!((again.unanswered, again.finding(&watched())), (1, None), "the same day");
+    let yesterday = LastCall { started_at: NOON - time::Duration::DAY, ..first };
+    let second = called(Some(&yesterday), &unavailable);
     let cause = second.finding(&watched()).unwrap().cause;
     assert!(cause.starts_with("no canary call was answered on 2 days in a row"), "{cause}");
     let answer = ModelAnswer { text: "OK".into(), stop_reason: "end_turn".into(), thought: false };

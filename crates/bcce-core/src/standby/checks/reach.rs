@@ -1,7 +1,7 @@
 //! The regions of a profile.
 
 use super::{Found, Rules};
-use crate::config::profiles::{Profile, Profiles};
+use crate::config::profiles::{Profile, Profiles, region_of_profile};
 use crate::config::residency::regions_in_table;
 use crate::standby::facts::TargetFacts;
 use crate::standby::finding::Check;
@@ -25,7 +25,10 @@ impl Rules<'_> {
         let fresh = fresh.as_ref().unwrap_or(self.profiles);
         if let Some(reason) = self.policy.forbids(target, fresh) {
             let remedy = "remove the target from models.yaml, or change policy.yaml, then `bcce config push DIR`";
-            let is_known = self.policy.forbids(target, self.profiles).is_some();
+            // Not the descriptions of the stack decide what the documents forbid by themselves: the canary stores each new
+            // description, and the finding must not become milder by that.
+            let is_arn = region_of_profile(&target.model_id).is_some();
+            let is_known = !is_arn && self.policy.forbids(target, &Profiles::default()).is_some();
             if is_known {
                 let cause = format!(
                     "policy.yaml does not allow the target, so it is never called: {reason}"
@@ -33,7 +36,7 @@ impl Rules<'_> {
                 all.warn(Check::Residency, cause, remedy.to_owned());
             } else {
                 let cause = format!(
-                    "Bedrock has changed the profile, and policy.yaml does not allow it any more: {reason}"
+                    "the profile reaches further than policy.yaml allows, so the target is never called: {reason}"
                 );
                 all.fail(Check::Residency, cause, remedy.to_owned());
             }
@@ -42,7 +45,8 @@ impl Rules<'_> {
             all.warn(
                 Check::Reach,
                 cause,
-                "`bcce config push DIR` stores the new description".to_owned(),
+                "check `allowed_regions` in policy.yaml; the canary and `bcce config push DIR` store the new description"
+                    .to_owned(),
             );
         }
     }
