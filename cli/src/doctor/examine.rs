@@ -79,7 +79,8 @@ pub async fn examine(environment: &str, config: &SdkConfig, now: OffsetDateTime)
             ),
             limited(
                 "rules",
-                async { rules::check(&name, &rules::read(&services, &name, now).await) }.boxed_local()
+                async { rules::check(&name, &rules::read(&services, &name, now).await) }
+                    .boxed_local()
             ),
             limited(
                 "runs",

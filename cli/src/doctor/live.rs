@@ -55,7 +55,12 @@ pub fn check(function: &str, answer: &Result<Answer, Fault>) -> Vec<Check> {
     checks.extend(unread.map(|fault| Check::unread("bedrock", "targets", &fault)));
     let reason = format!("{} of {} targets were called", answer.called, answer.targets);
     checks.push(match answer.called + answer.skipped.len() < answer.targets {
-        true => Check::warn("canary", function, reason, "the time did not suffice; call the rest with `bcce doctor --live` again"),
+        true => Check::warn(
+            "canary",
+            function,
+            reason,
+            "the time did not suffice; call the rest with `bcce doctor --live` again",
+        ),
         false => Check::pass("canary", function, reason),
     });
     checks

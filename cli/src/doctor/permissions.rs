@@ -113,6 +113,7 @@ mod tests {
             "s",
             "arn:aws:sqs:us-east-1:1:q",
             "arn:aws:ssm:us-east-1:1:parameter/bcce/dev/models",
+            "arn:aws:ssm:us-east-1:1:parameter/bcce/dev/workflows",
             "arn:aws:states:us-east-1:1:execution:w:x",
         ];
         assert_eq!(resources, expected);

@@ -55,9 +55,8 @@ pub fn check(stack: &str, rules: &Result<Vec<Found>, Fault>) -> Vec<Check> {
         Err(fault) => return vec![Check::unread("rule", "rules", fault)],
     };
     let mut checks: Vec<Check> = rules.iter().map(one).collect();
-    let is_missing = |logical: &&&str| {
-        !rules.iter().any(|(rule, _)| is_made_from(&rule.name, stack, logical))
-    };
+    let is_missing =
+        |logical: &&&str| !rules.iter().any(|(rule, _)| is_made_from(&rule.name, stack, logical));
     checks.extend(RULES.iter().filter(is_missing).map(|logical| {
         let reason = "the stack does not have this rule, so what it starts is never started";
         Check::fail("rule", logical, reason, "deploy the stack again: `make deploy`")
@@ -118,7 +117,8 @@ mod tests {
     fn a_rule_of_another_stack_is_not_one_of_this_stack() {
         let is_own = |name| is_made_from(name, "bcce-dev", "SweepRule");
         assert!(is_own("bcce-dev-SweepRule-X1") && is_own("bcce-dev-SweepRule"));
-        for other in ["bcce-dev-2-SweepRule-X1", "bcce-dev-DailySweepRule-X1", "bcce-devSweepRule"] {
+        for other in ["bcce-dev-2-SweepRule-X1", "bcce-dev-DailySweepRule-X1", "bcce-devSweepRule"]
+        {
             assert!(!is_own(other), "{other}");
         }
     }

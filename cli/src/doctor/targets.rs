@@ -47,8 +47,7 @@ pub async fn read(
     let targets = watched(&documents.models);
     let control = ControlPlane::new(config, endpoint.clone());
     let quotas = ServiceQuotas::new(config, endpoint);
-    let ReadFacts { facts, unread } =
-        read_facts(&control, &quotas, &targets, &documents).await;
+    let ReadFacts { facts, unread } = read_facts(&control, &quotas, &targets, &documents).await;
     let max_tokens = max_tokens(files);
     let rules = Rules {
         policy: &documents.policy,

@@ -153,8 +153,7 @@ async fn ask_bedrock(
     let config = world.sdk_config().await?;
     let control = ControlPlane::new(&config, endpoint.clone());
     let quotas = ServiceQuotas::new(&config, endpoint);
-    let ReadFacts { facts, unread } =
-        read_facts(&control, &quotas, targets, documents).await;
+    let ReadFacts { facts, unread } = read_facts(&control, &quotas, targets, documents).await;
     let TargetDocuments { policy, prices, profiles, .. } = documents;
     let max_tokens = BTreeMap::new();
     let rules = Rules { policy, prices, profiles, max_tokens: &max_tokens, now };

@@ -55,10 +55,8 @@ where
             true => None,
             false => answered(control.data_retention(region).await, &mut unread),
         };
-        let facts = RegionFacts {
-            retention,
-            quotas: answered(quotas.quotas(region).await, &mut unread),
-        };
+        let facts =
+            RegionFacts { retention, quotas: answered(quotas.quotas(region).await, &mut unread) };
         (region, facts, unread)
     });
     let of_regions: Vec<_> = iter(of_regions).buffered(AT_A_TIME).collect().await;

@@ -101,7 +101,8 @@ impl LastCall {
         let is_at_fault = matches!(&result, CallResult::Failed { error, .. } if error.fails_over());
         let earlier = before.map_or(0, |before| before.unanswered);
         // `bcce doctor --live` calls more often than once a day.
-        let is_other_day = before.is_none_or(|before| started_at - before.started_at >= BETWEEN_CALLS);
+        let is_other_day =
+            before.is_none_or(|before| started_at - before.started_at >= BETWEEN_CALLS);
         let days = if is_other_day { earlier + 1 } else { earlier.max(1) };
         let unanswered = if is_at_fault { days } else { 0 };
         Self { started_at, result: Some(result), unanswered }
