@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use bcce_aws::SdkConfig;
-use bcce_aws::account::origin;
+use bcce_aws::account::resolved;
 use bcce_aws::signed::Services;
 
 use crate::doctor::examine::{Examined, examine, stack_name};
@@ -14,6 +14,9 @@ use crate::figures;
 use crate::json::{self, Field};
 use crate::terminal::note;
 use crate::world::World;
+
+/// The longest time in which a source must give credentials. A person may have to answer a process.
+const CREDENTIALS: Duration = Duration::from_secs(60);
 
 const FIELDS: [Field; 9] = [
     ("version", "1"),
@@ -52,9 +55,13 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         Ok(config) => bcce_aws::chain::patient_for(config, Duration::from_secs(10)),
         Err(failure) => return could_not_start(failure, &args, world, out),
     };
-    let mut examined = examine(&world.environment, &config, world.now()).await;
+    let (config, origin) = match resolved(&config, CREDENTIALS).await {
+        Ok((config, origin)) => (config, Ok(origin)),
+        Err(fault) => (config, Err(fault)),
+    };
+    let mut examined = examine(&world.environment, &config, &origin, world.now()).await;
     if args.fix && mended(&args, world, &config, &examined, out).await? {
-        examined = examine(&world.environment, &config, world.now()).await;
+        examined = examine(&world.environment, &config, &origin, world.now()).await;
     }
     // The results of the calls are paid, so nothing may replace them.
     if args.live {
@@ -97,8 +104,6 @@ async fn call(
     if !agreed(args, world, "call them now?")? {
         return Ok(());
     }
-    // The credentials must last for as long as the function runs.
-    origin(config).await?;
     let found = live::examine(config, &stack_name(stack)).await;
     examined.groups.push(found);
     Ok(())

@@ -1,12 +1,12 @@
 //! Checks the credentials, the clock and the region.
 
 use bcce_aws::SdkConfig;
-use bcce_aws::account::{Identity, Origin, origin};
+use bcce_aws::account::{Identity, Origin};
 use bcce_aws::signed::Services;
 use bcce_core::base::error::Fault;
 use time::{Duration, OffsetDateTime};
 
-use super::Check;
+use super::{Check, State};
 use crate::figures;
 
 /// The deviation of the clock from which AWS refuses signatures.
@@ -20,22 +20,40 @@ const SOON: Duration = Duration::minutes(10);
 pub struct Facts {
     pub origin: Result<Origin, Fault>,
     pub identity: Result<Identity, Fault>,
+    /// The time of AWS when it answered, also if it refused the credentials.
+    pub server_time: Option<OffsetDateTime>,
     pub region: String,
     pub now: OffsetDateTime,
 }
 
 impl Facts {
-    pub async fn read(config: &SdkConfig, now: OffsetDateTime) -> Self {
+    /// Asks AWS whose the credentials are. `origin` is where they came from; without any, nothing is asked.
+    pub async fn read(
+        config: &SdkConfig,
+        origin: &Result<Origin, Fault>,
+        now: OffsetDateTime,
+    ) -> Self {
         let services = Services::new(config);
         let region = config.region().map(ToString::to_string).unwrap_or_default();
-        Self { origin: origin(config).await, identity: services.identity().await, region, now }
+        let identity = match origin {
+            Ok(_) => services.identity().await,
+            Err(fault) => Err(fault.clone()),
+        };
+        Self { origin: origin.clone(), identity, server_time: services.server_time(), region, now }
     }
 }
 
 pub fn check(facts: &Facts) -> Vec<Check> {
+    let clock = clock(facts);
+    // AWS refuses the credentials of a clock that is wrong, and new ones would not help.
+    if facts.identity.is_err()
+        && let Some(wrong) = clock.as_ref().filter(|clock| clock.state == State::Fail)
+    {
+        return vec![wrong.clone()];
+    }
     let mut checks = vec![caller(facts)];
     checks.extend(expiry(facts));
-    checks.extend(clock(facts));
+    checks.extend(clock);
     checks
 }
 
@@ -43,10 +61,11 @@ fn caller(facts: &Facts) -> Check {
     let (name, sign_in) = ("credentials", "sign in again, for example with `aws sso login`");
     let origin = match &facts.origin {
         Ok(origin) => origin,
-        Err(_) => {
+        Err(fault) => {
             let remedy =
                 "set AWS_PROFILE or access keys, or sign in, for example with `aws sso login`";
-            return Check::fail(name, "", "no source has credentials", remedy);
+            let reason = format!("no source has credentials ({})", fault.message);
+            return Check::fail(name, "", reason, remedy);
         }
     };
     match &facts.identity {
@@ -91,8 +110,7 @@ fn expiry(facts: &Facts) -> Option<Check> {
 }
 
 fn clock(facts: &Facts) -> Option<Check> {
-    let server = facts.identity.as_ref().ok()?.server_time?;
-    let skew = (facts.now - server).abs();
+    let skew = (facts.now - facts.server_time?).abs();
     let reason = format!("the clock differs by {} from that of AWS", figures::duration(skew));
     let remedy = "set the clock, for example with `sudo timedatectl set-ntp true`";
     let (name, subject) = ("clock", "this machine");
@@ -108,7 +126,6 @@ fn clock(facts: &Facts) -> Option<Check> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::State;
     use time::macros::datetime;
 
     const NOON: OffsetDateTime = datetime!(2026-11-30 12:00 UTC);
@@ -117,7 +134,8 @@ mod tests {
         let (account, arn) = ("1".into(), "arn:aws:iam::1:root".into());
         Facts {
             origin: Ok(Origin { source: "a profile", expires_at }),
-            identity: Ok(Identity { account, arn, server_time: Some(server) }),
+            identity: Ok(Identity { account, arn }),
+            server_time: Some(server),
             region: "us-east-1".into(),
             now: NOON,
         }
@@ -147,6 +165,9 @@ mod tests {
             let identity = Err(Fault::internal(format!("sts:GetCallerIdentity: {cause}")));
             check(&Facts { identity, ..facts(NOON, None) }).remove(0)
         };
+        let late = facts(NOON - Duration::minutes(9), None);
+        let identity = Err(Fault::internal("sts:GetCallerIdentity: SignatureDoesNotMatch"));
+        assert_eq!(states(&Facts { identity, ..late }), [("clock", State::Fail)]);
         let expired = refused("ExpiredToken");
         assert_eq!((expired.name, expired.state), ("credentials", State::Fail));
         assert!(expired.remedy.contains("aws sso login"), "{expired:?}");

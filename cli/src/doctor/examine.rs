@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use bcce_aws::SdkConfig;
+use bcce_aws::account::Origin;
 use bcce_aws::signed::Services;
+use bcce_core::base::error::Fault;
 use futures::future::{FutureExt, LocalBoxFuture, join_all};
 use time::OffsetDateTime;
 
@@ -39,8 +41,13 @@ impl Examined {
 }
 
 /// Makes all checks of an environment.
-pub async fn examine(environment: &str, config: &SdkConfig, now: OffsetDateTime) -> Examined {
-    let caller = Caller::read(config, now).await;
+pub async fn examine(
+    environment: &str,
+    config: &SdkConfig,
+    origin: &Result<Origin, Fault>,
+    now: OffsetDateTime,
+) -> Examined {
+    let caller = Caller::read(config, origin, now).await;
     let mut groups = vec![Group { name: "credentials", checks: credentials::check(&caller) }];
     let Ok(identity) = &caller.identity else {
         return Examined::without_stack(groups, false);

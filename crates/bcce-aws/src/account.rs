@@ -1,11 +1,12 @@
 //! Who calls, with which credentials, and what the caller may do.
 
+use std::time::Duration;
+
 use aws_credential_types::credential_feature::AwsCredentialFeature as Feature;
-use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_types::SdkConfig;
 use bcce_core::base::error::Fault;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc2822;
 
 use crate::signed::{Action, Services, child, each, texts};
 
@@ -22,23 +23,26 @@ pub struct Origin {
 pub struct Identity {
     pub account: String,
     pub arn: String,
-    /// The time of the service when it answered.
-    pub server_time: Option<OffsetDateTime>,
 }
 
-/// Finds the credentials of a configuration.
+/// Finds the credentials of a configuration within `limit`, and returns a configuration with them. So a source is asked
+/// once, also if it is a process that asks a person, and one that hangs ends.
 ///
 /// # Errors
-/// `Bcce.Internal`: no source has valid credentials.
-pub async fn origin(config: &SdkConfig) -> Result<Origin, Fault> {
+/// `Bcce.Internal`: no source has valid credentials, or the one that is asked does not answer.
+pub async fn resolved(config: &SdkConfig, limit: Duration) -> Result<(SdkConfig, Origin), Fault> {
     let none = || Fault::internal("credentials: no credentials");
     let provider = config.credentials_provider().ok_or_else(none)?;
-    let found = provider.provide_credentials().await.map_err(|_| none())?;
+    let found = tokio::time::timeout(limit, provider.provide_credentials()).await;
+    let hangs = |_| Fault::internal(format!("credentials: no answer in {} s", limit.as_secs()));
+    let found = found.map_err(hangs)?.map_err(|_| none())?;
     let features = found.get_property::<Vec<Feature>>().cloned().unwrap_or_default();
-    Ok(Origin {
+    let origin = Origin {
         source: features.last().map_or("the default chain", source),
         expires_at: found.expiry().map(OffsetDateTime::from),
-    })
+    };
+    let provider = SharedCredentialsProvider::new(found);
+    Ok((config.clone().into_builder().credentials_provider(provider).build(), origin))
 }
 
 fn source(feature: &Feature) -> &'static str {
@@ -69,12 +73,10 @@ impl Services {
     pub async fn identity(&self) -> Result<Identity, Fault> {
         let answer = self.form(IDENTITY, "2011-06-15", &[]).await?;
         let first = |name| texts(&answer.body, name).into_iter().next();
-        let date = answer.date.as_deref().map(|date| date.replace("GMT", "+0000"));
         let (Some(account), Some(arn)) = (first("Account"), first("Arn")) else {
             return Err(IDENTITY.fault("the response could not be read"));
         };
-        let server_time = date.and_then(|date| OffsetDateTime::parse(&date, &Rfc2822).ok());
-        Ok(Identity { account, arn, server_time })
+        Ok(Identity { account, arn })
     }
 
     /// Returns those of `actions` on a resource that the policies of the user or role `arn` do not allow.

@@ -1,6 +1,7 @@
 //! Signed calls of services for which this crate has no SDK client: STS, IAM, EC2, CloudWatch and EventBridge. Each of them
 //! is asked one or two questions by `bcce doctor`. The clients of EC2 and IAM alone take minutes to compile.
 
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::provider::ProvideCredentials;
@@ -16,15 +17,19 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use bcce_core::base::error::Fault;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
+
 use serde_json::Value;
 
 /// The longest time of a call.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// The services, called with the credentials of a configuration.
-#[derive(Clone)]
 pub struct Services {
     config: SdkConfig,
+    /// The header `Date` of the last answer.
+    date: Mutex<Option<String>>,
 }
 
 /// An operation of a service.
@@ -42,7 +47,7 @@ pub(crate) struct Action {
 pub(crate) struct Answer {
     pub body: String,
     /// The header `Date`.
-    pub date: Option<String>,
+    date: Option<String>,
 }
 
 #[derive(Debug)]
@@ -53,7 +58,14 @@ struct Raw {
 
 impl Services {
     pub fn new(config: &SdkConfig) -> Self {
-        Self { config: config.clone() }
+        Self { config: config.clone(), date: Mutex::default() }
+    }
+
+    /// Returns the time of a service when it gave the last answer, also if that was an error. A service refuses the
+    /// signatures of a clock that is wrong.
+    pub fn server_time(&self) -> Option<OffsetDateTime> {
+        let date = self.date.lock().ok()?.clone()?.replace("GMT", "+0000");
+        OffsetDateTime::parse(&date, &Rfc2822).ok()
     }
 
     /// Calls an operation of a service that takes a form and answers in XML. `version` is that of the service's API.
@@ -102,6 +114,9 @@ impl Services {
         let (url, region) = self.place(action);
         let request = self.signed(action, (&url, &region), headers, &body).await?;
         let raw = self.send(action, &url, request).await?;
+        if let Ok(mut date) = self.date.lock() {
+            date.clone_from(&raw.answer.date);
+        }
         match raw.status {
             200..300 => Ok(raw.answer),
             status => Err(action.fault(&code(&raw.answer.body, status))),
