@@ -67,7 +67,7 @@ pub fn check(documents: &Documents, missing_secrets: &[String], today: Date) -> 
     );
     checks.extend(old_prices(&texts, today));
     checks.extend(missing_secrets.iter().map(|line| {
-        let remedy = "if the list of secrets could be read, create it as docs/webhooks.md says: `aws ssm put-parameter --type SecureString --name NAME --value file://FILE --key-id KEY`";
+        let remedy = "create it as docs/webhooks.md says: `aws ssm put-parameter --type SecureString --name NAME --value file://FILE --key-id KEY`";
         Check::fail("secret", "webhooks", line.as_str(), remedy)
     }));
     let found: Vec<String> = checks.iter().map(|check| check.subject.clone()).collect();
