@@ -40,9 +40,9 @@ pub struct Check {
     pub subject: String,
     /// The reason of the state, as a sentence without a period.
     pub reason: String,
-    /// What to do, with the command. It is empty if the check passed.
+    /// The remedy, with the command. It is empty if the check passed.
     pub remedy: String,
-    /// What `--fix` can do about it.
+    /// The change by which `--fix` can mend it.
     #[serde(skip)]
     pub mend: Option<Mend>,
 }

@@ -38,7 +38,7 @@ pub const FUNCTIONS: [&str; 19] = [
 /// The number of groups that are read at the same time. CloudWatch Logs allows five reads per second in some regions.
 const AT_A_TIME: usize = 3;
 
-/// What to read: the lines of one function that contain a text.
+/// A selection of lines: those of one function that contain a text.
 #[derive(Clone, Debug)]
 pub struct Source {
     pub function: &'static str,

@@ -29,13 +29,13 @@ pub struct Known {
     /// The calls on demand that runs made since [`Report::since`].
     pub calls: u64,
     pub last_call: Option<LastCall>,
-    /// What Bedrock says. `None` if it was not asked.
+    /// The answers of Bedrock. `None` if it was not asked.
     pub facts: Option<TargetFacts>,
-    /// What a person has to correct.
+    /// The findings that a person has to correct.
     pub findings: Vec<Finding>,
 }
 
-/// Whether a target can be called.
+/// The reachability of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
     Yes,

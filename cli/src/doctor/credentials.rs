@@ -16,7 +16,7 @@ const DOUBTFUL: Duration = Duration::minutes(1);
 /// The time before the end of credentials at which it is reported.
 const SOON: Duration = Duration::minutes(10);
 
-/// What is known about the caller.
+/// The facts about the caller.
 pub struct Facts {
     pub origin: Result<Origin, Fault>,
     pub identity: Result<Identity, Fault>,

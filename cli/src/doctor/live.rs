@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Check, Group, targets};
 
-/// What the function returns.
+/// The answer of the function.
 #[derive(Debug, Default, Deserialize)]
 pub struct Answer {
     pub targets: usize,

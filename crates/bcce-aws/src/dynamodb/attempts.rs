@@ -1,4 +1,4 @@
-//! Which attempts are over, read for many of them at a time.
+//! Reads which attempts are over, for many of them at a time.
 
 use std::collections::BTreeSet;
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How long the account lets Bedrock keep prompts and answers, from `GetAccountDataRetention`.
+/// The time for which the account lets Bedrock keep prompts and answers, from `GetAccountDataRetention`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DataRetention {
