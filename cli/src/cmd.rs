@@ -25,3 +25,4 @@ pub mod show;
 pub mod submit;
 pub mod validate;
 pub mod verify;
+pub mod workflows;

@@ -1,0 +1,5 @@
+//! The commands of `bcce workflows`.
+
+pub mod graph;
+pub mod list;
+pub mod show;
