@@ -12,7 +12,7 @@ const PADDING: f64 = 8.0;
 /// The number of times that the vertices move towards their neighbors.
 const ROUNDS: usize = 12;
 /// The weight of a bend. That of a node is 1, so that bends make room for nodes.
-const BEND: f64 = 0.01;
+const BEND: f64 = 1e-6;
 
 /// A point or a size in pixels. `y` counts downwards.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -9,8 +9,8 @@ use crate::figures::plural;
 use crate::run::StepState;
 use bcce_core::run::artifact::StepStatus;
 
-/// The style of drawings. A page includes it once.
-pub const STYLE: &str = include_str!("svg.css");
+/// The style of drawings, which a page of HTML includes once.
+const STYLE: &str = include_str!("svg.css");
 /// The colors of a drawing that is a file of its own. In a page, it has the color of the page's text.
 const ALONE: &str =
     ".dag { color: #1d1d1f } @media (prefers-color-scheme: dark) { .dag { color: #f5f5f7 } }";
@@ -33,7 +33,7 @@ const STACK: [f64; 2] = [6.0, 3.0];
 const TIP: f64 = 6.0;
 const HALF_TIP: f64 = 4.0;
 
-/// Returns the drawing as part of a page of HTML, which has [`STYLE`].
+/// Returns the drawing as part of a page of HTML, whose style includes `svg.css`.
 pub fn svg(graph: &Graph) -> Markup {
     drawing(graph, &html! {})
 }
@@ -73,18 +73,24 @@ fn description(graph: &Graph) -> String {
     let of = |(n, node): (usize, &Node)| {
         let needs = graph.edges.iter().filter(|edge| edge.to == n);
         let needs: Vec<&str> = needs.map(|edge| graph.nodes[edge.from].id.as_str()).collect();
-        let after =
-            if needs.is_empty() { String::new() } else { format!(" after {}", needs.join(", ")) };
-        format!("{}{after}.", in_words(node))
+        in_words(node, &needs) + "."
     };
     graph.nodes.iter().enumerate().map(of).collect::<Vec<_>>().join(" ")
 }
 
-/// Describes a step: `hunt (sonnet, for each of files), SUCCEEDED`.
-fn in_words(node: &Node) -> String {
-    let result = if node.is_result { ", whose output is the answer" } else { "" };
-    let state = node.state.map(|state| format!(", {}", state.as_str())).unwrap_or_default();
-    format!("{} ({}){result}{state}", node.id, node.details.join(", "))
+/// Describes a step: `summary (sonnet) after hunt; gives the answer; SUCCEEDED`.
+fn in_words(node: &Node, needs: &[&str]) -> String {
+    let mut text = format!("{} ({})", node.id, node.details.join(", "));
+    if !needs.is_empty() {
+        text += &format!(" after {}", needs.join(", "));
+    }
+    if node.is_result {
+        text += "; gives the answer";
+    }
+    if let Some(state) = node.state {
+        text += &format!("; {}", state.as_str());
+    }
+    text
 }
 
 /// Returns the size of the boxes, which have room for the longest texts.
@@ -95,8 +101,10 @@ fn size_of_boxes(graph: &Graph) -> Point {
         details.fold(columns(&fit(&node.id)) as f64 * ID_WIDTH + mark, f64::max)
     });
     let lines = graph.nodes.iter().map(|node| node.details.len()).max().unwrap_or_default();
-    let width = (texts.fold(0.0, f64::max) + 2.0 * INDENT).max(NARROWEST).ceil();
-    Point { x: width, y: BASELINE + LINE_HEIGHT * lines as f64 + INDENT }
+    let width = (texts.fold(0.0, f64::max) + 2.0 * INDENT).max(NARROWEST);
+    // The middle of a box is a whole pixel.
+    let even = |length: f64| (length / 2.0).ceil() * 2.0;
+    Point { x: even(width), y: even(BASELINE + LINE_HEIGHT * lines as f64 + INDENT) }
 }
 
 /// Returns the width of a text. Other characters than those of ASCII may be twice as wide.
@@ -119,10 +127,12 @@ fn fit(text: &str) -> String {
 fn shape(node: &Node, at: Point, of_box: Point) -> Markup {
     let state = node.state.map(|state| format!(" dag-{}", state.as_str().to_lowercase()));
     let class = format!("dag-node{}", state.unwrap_or_default());
-    let baseline = |line: usize| at.y + BASELINE + LINE_HEIGHT * line as f64;
+    let height = BASELINE + LINE_HEIGHT * node.details.len() as f64 + INDENT;
+    let first = (at.y + BASELINE + (of_box.y - height) / 2.0).round();
+    let baseline = |line: usize| first + LINE_HEIGHT * line as f64;
     html! {
         g class=(class) {
-            title { (printable(&in_words(node))) }
+            title { (printable(&in_words(node, &[]))) }
             @if node.is_list {
                 @for offset in STACK { (rectangle("dag-box", Point { x: at.x + offset, y: at.y + offset }, of_box)) }
             }

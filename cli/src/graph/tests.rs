@@ -111,7 +111,7 @@ fn a_run_has_the_state_of_each_step() {
     assert_eq!(states, ["SUCCEEDED", "SUCCEEDED", "SUCCEEDED", "FAILED", "WAITING"]);
     let svg = svg::svg(&graph).into_string();
     assert!(svg.contains("class=\"dag-node dag-failed\"") && svg.contains(">✗</text>"), "{svg}");
-    assert!(svg.contains("tests (haiku), FAILED."), "{svg}");
+    assert!(svg.contains(" tests (haiku) after summarise; FAILED. "), "{svg}");
     assert!(mermaid::text(&graph).contains("tests<br/>haiku<br/>failed"));
     assert_eq!(Graph::of_run(&Run::new(samples::review(&[]).reference)), None);
 }
@@ -175,6 +175,30 @@ fn lines_do_not_cross_if_they_need_not() {
 fn the_mermaid_text_of_a_workflow_is_this() {
     let expected = "flowchart TD\n  s0[[\"hunt<br/>sonnet<br/>for each of files\"]]\n  s1(\"summary<br/>sonnet\")\n  s0 --> s1\n  style s1 stroke-width:3px\n";
     assert_eq!(mermaid::text(&shipped("bug-hunt")), expected);
+}
+
+/// The page with drawings of the workflows of this repository.
+const GUIDE: &str = include_str!("../../../docs/workflows.md");
+
+#[test]
+fn the_guide_has_the_drawings_of_the_workflows() {
+    let drawn = ["code-review", "bug-hunt", "docs-gen"].map(shipped);
+    for graph in &drawn {
+        let block = format!("```mermaid\n{}```\n", mermaid::text(graph));
+        let name = &graph.title;
+        assert!(
+            GUIDE.contains(&block),
+            "docs/workflows.md has another drawing than `bcce workflows graph {name} --dir infra/config/dev`:\n{block}"
+        );
+    }
+    assert_eq!(GUIDE.matches("```mermaid").count(), drawn.len());
+}
+
+#[test]
+fn the_picture_is_that_of_the_workflow() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/images/code-review.svg");
+    let picture = std::fs::read_to_string(path).unwrap_or_default();
+    assert_eq!(picture, svg::file(&shipped("code-review")), "`make reference` writes {path}");
 }
 
 /// Texts that try to become markup.

@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::graph::{Graph, mermaid, svg};
 use crate::json;
+use crate::report::file::replace;
 use crate::values::name;
 use crate::workflows::Source;
 use crate::workflows::json::{DRAWN, drawn};
@@ -56,7 +57,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
 }
 
 fn write(path: &Path, text: &[u8]) -> Outcome<()> {
-    std::fs::write(path, text).map_err(|error| {
+    replace(path, text).map_err(|error| {
         let what = format!("{} cannot be written: {error}", path.display());
         Failure::usage(what, "give the path of a file in an existing directory to --output")
     })
