@@ -8,7 +8,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use time::OffsetDateTime;
 
 use crate::figures;
-use crate::paint::{Ink, Line};
+use crate::paint::{Ink, Span};
 use crate::terminal::without_controls;
 
 const STYLE: &str = concat!(include_str!("style.css"), include_str!("../graph/svg.css"));
@@ -21,6 +21,8 @@ pub struct Page {
     pub kicker: String,
     pub headline: String,
     pub tone: Tone,
+    /// The name and the message of an error.
+    pub error: Option<(String, String)>,
     /// One or two sentences that say how it went.
     pub lead: Vec<String>,
     /// The most important numbers, at most four.
@@ -105,6 +107,9 @@ impl Page {
             header {
                 p.kicker { (self.kicker) }
                 h1 class=(self.tone.class()) { (self.headline) }
+                @if let Some((name, message)) = &self.error {
+                    div.cause { p.lead.bad { (name) } p { (message) } }
+                }
                 @for sentence in &self.lead { p.lead { (sentence) } }
                 dl.numbers {
                     @for number in &self.numbers {
@@ -147,7 +152,7 @@ pub fn facts<'a>(facts: impl IntoIterator<Item = (&'a str, String)>) -> Markup {
 }
 
 /// Returns a line of the terminal with its colors.
-pub fn line(line: &Line) -> Markup {
+pub fn line(line: &[Span]) -> Markup {
     html! { @for span in line { span class=(class(span.ink)) { (span.text) } } }
 }
 
@@ -170,13 +175,14 @@ mod tests {
         let own = || text.to_owned();
         let body = html! {
             (facts([("run", own())]))
-            (line(&vec![crate::paint::span(Ink::Red, text)]))
+            (line(&[crate::paint::span(Ink::Red, text)]))
         };
         let page = Page {
             title: own(),
             kicker: own(),
             headline: own(),
             tone: Tone::Good,
+            error: Some((own(), own())),
             lead: vec![own()],
             numbers: vec![Number { value: own(), label: "cost", note: own() }],
             sections: vec![Section { id: "time", heading: "Time", lead: own(), body }],
@@ -190,7 +196,7 @@ mod tests {
     fn no_text_becomes_markup() {
         let hostile = "</style></title><script>alert(1)</script><img src=x onerror=alert(1)>\"'&";
         let page = page(hostile);
-        assert_eq!(page.matches("&lt;script&gt;").count(), 10);
+        assert_eq!(page.matches("&lt;script&gt;").count(), 12);
         for markup in ["<script", "<img", "</title></", "onerror=alert(1)>"] {
             assert!(!page.contains(markup), "{markup}");
         }

@@ -50,7 +50,8 @@ impl<'a> Reported<'a> {
             kicker: format!("Report of a run of {}", self.record.workflow),
             headline: summary::headline(self),
             tone: summary::tone(self),
-            lead: summary::lead(self),
+            error: summary::error(self),
+            lead: summary::lead(self).into_iter().collect(),
             numbers: summary::numbers(self),
             sections: sections.into_iter().flatten().collect(),
             command: self.command.to_owned(),
@@ -113,8 +114,9 @@ mod tests {
         let page = page(&run, &record);
         for expected in [
             "Answered in 3.0 s.",
-            "1 of 2 calls failed in us-east-1. Answers came from us-west-2.",
+            "1 of 2 calls failed with Bcce.TargetThrottled in us-east-1. us-west-2 answered in the end.",
             "Claude was at work for 40 % of the time. Failures and waits took 40 ms.",
+            "before the first step",
             "Tokens cost $0.00311. AWS itself adds $0.0001, 3 % of that.",
             "How the steps fit together",
             "5 steps in 3 waves.",
@@ -153,7 +155,10 @@ mod tests {
         run.note_record(Some(record.clone()));
         let page = page(&run, &record);
         assert!(page.contains("Failed after 3.0 s."), "{page}");
-        assert!(page.contains("Bcce.NoTarget: &lt;script&gt;"), "{page}");
+        assert!(
+            page.contains("<p class=\"lead bad\">Bcce.NoTarget</p><p>&lt;script&gt;"),
+            "{page}"
+        );
         assert!(!page.contains("<script"), "{page}");
     }
 }

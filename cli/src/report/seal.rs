@@ -1,9 +1,9 @@
 //! The section about what was verified, of a run or a batch.
 
-use maud::html;
+use maud::{Markup, html};
 
 use crate::exit::Failure;
-use crate::paint::Line;
+use crate::paint::{Ink, Line};
 use crate::report::page::{Section, Tone, line};
 use crate::seal::verified::Verified;
 
@@ -55,8 +55,28 @@ impl Seal {
         };
         let body = html! {
             p.seal class=(tone.class()) { (claim) }
-            ul.plain-list { @for each in lines { li { (line(each)) } } }
+            ul.marked { @for each in lines { li { (marked(each)) } } }
         };
         Section { id: "seal", heading: "What was verified", lead, body }
+    }
+}
+
+/// Returns a line, whose mark is drawn because not every font has it.
+fn marked(text: &Line) -> Markup {
+    let (mark, rest) = match text.split_first() {
+        Some((mark, rest)) if mark.text.trim() == "✓" => {
+            (Some(("M2 9l4 4 8-10", mark.ink)), rest)
+        }
+        Some((mark, rest)) if mark.text.trim() == "✗" => {
+            (Some(("M3 3l10 10M13 3L3 13", mark.ink)), rest)
+        }
+        _ => (None, text.as_slice()),
+    };
+    html! {
+        @if let Some((path, ink)) = mark {
+            svg.mark.good[ink == Ink::Green].bad[ink == Ink::Red] viewBox="0 0 16 16"
+                role="img" aria-label=(if ink == Ink::Green { "passed" } else { "failed" }) { path d=(path) {} }
+        } @else { span {} }
+        span { (line(rest)) }
     }
 }

@@ -32,12 +32,12 @@ pub fn section(reported: &Reported<'_>) -> Section {
     }
 }
 
-/// Returns what can be opened for a step execution. It is open if something went wrong.
+/// Returns what can be opened for a step execution. It is open if the step failed.
 fn details(reported: &Reported<'_>, execution: &Execution<'_>) -> Markup {
     let events = execution.events();
     let sums = execution.record.map(|_| short::sums(&execution.sums()));
     html! {
-        details open[execution.is_eventful()] {
+        details open[execution.error.is_some()] {
             summary { (line(&title(reported.account, execution))) }
             div.inside {
                 @if let Some(error) = execution.error { p.bad { (error) } }

@@ -16,12 +16,18 @@ pub enum Spent {
     Failed,
     /// No call was under way, and a step waited for its next round.
     Waited,
+    /// No step had begun: the run was prepared.
+    Before,
+    /// Every step had ended: the run was sealed.
+    After,
     /// Anything else: AWS's services and our functions, between the calls.
     Between,
 }
 
 impl Spent {
-    pub const ALL: [Self; 4] = [Self::Answered, Self::Failed, Self::Waited, Self::Between];
+    /// All kinds, in the order in which they are drawn.
+    pub const ALL: [Self; 6] =
+        [Self::Before, Self::Answered, Self::Failed, Self::Waited, Self::Between, Self::After];
 
     /// Returns the class of its color.
     pub const fn class(self) -> &'static str {
@@ -30,6 +36,7 @@ impl Spent {
             Self::Failed => "failed",
             Self::Waited => "waited",
             Self::Between => "between",
+            Self::Before | Self::After => "around",
         }
     }
 }
@@ -62,6 +69,20 @@ pub fn interval(event: &Event<'_>) -> Option<Interval> {
 fn call(attempt: &Attempt) -> Interval {
     let spent = if has_failed(attempt) { Spent::Failed } else { Spent::Answered };
     Interval { spent, from: attempt.started_at, to: attempt.ended_at() }
+}
+
+/// Returns the time before the first step and the time after the last one, of a run from `from` to `to`.
+pub fn around(
+    executions: &[&Execution<'_>],
+    from: OffsetDateTime,
+    to: OffsetDateTime,
+) -> Vec<Interval> {
+    let spans: Vec<_> = executions.iter().filter_map(|execution| execution.ran()).collect();
+    let first = spans.iter().map(|(began, _)| *began).min();
+    let last = spans.iter().map(|(_, ended)| *ended).max();
+    let before = first.map(|first| Interval { spent: Spent::Before, from, to: first });
+    let after = last.map(|last| Interval { spent: Spent::After, from: last, to });
+    before.into_iter().chain(after).collect()
 }
 
 /// Divides the time from `from` to `to`. The milliseconds of all kinds add up to the whole time, up to rounding.

@@ -1,5 +1,8 @@
 //! The first screen: how the run went, in a headline, one or two sentences and four numbers.
 
+use std::collections::BTreeSet;
+
+use bcce_core::base::error::ErrorName;
 use bcce_core::call::attempt::Attempt;
 use bcce_core::run::notification::RunStatus;
 
@@ -8,7 +11,6 @@ use crate::figures::{self, count, plural};
 use crate::report::page::{Number, Tone};
 use crate::run::StepState;
 use crate::run::timeline::has_failed;
-use crate::run::view::explained::names::Names;
 use crate::tracked::Status;
 
 pub fn tone(reported: &Reported<'_>) -> Tone {
@@ -31,17 +33,14 @@ pub fn headline(reported: &Reported<'_>) -> String {
     }
 }
 
-/// Returns the sentences: the error, then how many calls failed and who answered instead.
-pub fn lead(reported: &Reported<'_>) -> Vec<String> {
-    let error = reported.record.error_name.as_ref().map(|name| {
-        let message = reported.record.error_message.as_deref().unwrap_or_default();
-        format!("{name}: {message}")
-    });
-    let calls = match reported.is_over() {
-        true => failures(reported),
-        false => Some(so_far(reported)),
-    };
-    error.into_iter().chain(calls).collect()
+pub fn error(reported: &Reported<'_>) -> Option<(String, String)> {
+    let name = reported.record.error_name.clone()?;
+    Some((name, reported.record.error_message.clone().unwrap_or_default()))
+}
+
+/// Returns a sentence about the calls: how many failed, and who answered instead.
+pub fn lead(reported: &Reported<'_>) -> Option<String> {
+    if reported.is_over() { failures(reported) } else { Some(so_far(reported)) }
 }
 
 fn so_far(reported: &Reported<'_>) -> String {
@@ -56,31 +55,38 @@ fn so_far(reported: &Reported<'_>) -> String {
     }
 }
 
-/// Tells which targets failed and which ones answered in the same steps.
+/// Tells how many calls failed, with what and in which regions, and which regions answered in the same steps.
 fn failures(reported: &Reported<'_>) -> Option<String> {
     let attempts = attempts(reported);
-    let names = Names::of(attempts.iter().map(|attempt| &attempt.target));
-    let distinct = |of: &dyn Fn(&Attempt) -> bool| {
-        let mut all: Vec<String> =
-            attempts.iter().filter(|a| of(a)).map(|a| names.target(&a.target)).collect();
-        all.sort();
-        all.dedup();
-        all.join(" and ")
-    };
-    let failed = attempts.iter().filter(|attempt| has_failed(attempt)).count();
-    let answered = distinct(&|attempt| !has_failed(attempt));
+    let failed: Vec<&Attempt> = attempts.iter().copied().filter(|a| has_failed(a)).collect();
     let all = plural(attempts.len(), "call");
-    match (attempts.len(), failed) {
-        (0, _) => None,
-        (1, 0) => Some(format!("One call, answered by {answered}.")),
-        (_, 0) => Some(format!("{all}, all answered by {answered}.")),
-        (_, failed) if answered.is_empty() => {
-            Some(format!("{all}, of which none was answered; {failed} failed."))
-        }
-        (_, failed) => {
-            let by = distinct(&has_failed);
-            Some(format!("{failed} of {all} failed in {by}. Answers came from {answered}."))
-        }
+    if attempts.is_empty() {
+        return None;
+    }
+    if failed.is_empty() {
+        let regions = listed(attempts.iter().map(|attempt| &*attempt.target.region));
+        return Some(format!("{all}, answered at the first try by {regions}."));
+    }
+    let errors = listed(failed.iter().filter_map(|attempt| attempt.error).map(ErrorName::as_str));
+    let regions = listed(failed.iter().map(|attempt| &*attempt.target.region));
+    let records = reported.executions().filter_map(|execution| execution.record);
+    let failing = records.filter(|record| record.attempts.iter().any(has_failed));
+    let answers =
+        failing.flat_map(|record| &record.attempts).filter(|attempt| !has_failed(attempt));
+    let instead = match listed(answers.map(|attempt| &*attempt.target.region)) {
+        none if none.is_empty() => "No other target answered.".to_owned(),
+        regions => format!("{regions} answered in the end."),
+    };
+    Some(format!("{} of {all} failed with {errors} in {regions}. {instead}", failed.len()))
+}
+
+/// Lists texts, each once: `a, b and c`.
+fn listed<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+    let texts: Vec<&str> = texts.collect::<BTreeSet<_>>().into_iter().collect();
+    match texts.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        Some((last, _)) => (*last).to_owned(),
+        None => String::new(),
     }
 }
 
@@ -91,17 +97,20 @@ pub fn numbers(reported: &Reported<'_>) -> Vec<Number> {
     let usage = totals.usage.or(totals.known_usage).unwrap_or_default();
     let unknown =
         if totals.usage.is_none() && !attempts.is_empty() { ", and unknown ones" } else { "" };
-    let platform = match reported.platform {
-        Some(usd) => format!("and {} for AWS itself", figures::usd(usd)),
-        None => "without AWS itself".to_owned(),
-    };
-    vec![
-        Number {
-            value: figures::between(reported.record.started_at, reported.until()),
-            label: "from start to end",
-            note: format!("since {}", figures::stamp(reported.record.started_at)),
+    let platform = Number {
+        value: reported.platform.map_or("unknown".to_owned(), figures::usd),
+        label: "for AWS itself",
+        note: match (reported.platform, reported.is_over()) {
+            (Some(_), _) => "without logs".to_owned(),
+            (None, true) => "counted with its batch".to_owned(),
+            (None, false) => "known at the end".to_owned(),
         },
-        Number { value: figures::cost(&totals), label: "for tokens", note: platform },
+    };
+    let prices = reported.run.manifest.as_ref().and_then(|manifest| manifest.prices_date);
+    let prices = prices.map(|date| format!("at the prices of {date}")).unwrap_or_default();
+    vec![
+        Number { value: figures::cost(&totals), label: "for tokens", note: prices },
+        platform,
         Number {
             value: count(figures::tokens_in(&usage) + usage.output_tokens),
             label: "tokens",

@@ -18,9 +18,13 @@ const LANES: usize = 12;
 
 pub fn section(reported: &Reported<'_>) -> Section {
     let scale = Scale { from: reported.record.started_at, to: reported.until() };
-    let intervals: Vec<Interval> = reported.executions().flat_map(spent::intervals).collect();
-    let spent = spent::divide(&intervals, scale.from, scale.to);
     let executions: Vec<&Execution> = reported.executions().collect();
+    let calls = executions.iter().flat_map(|execution| spent::intervals(execution));
+    let mut intervals: Vec<Interval> = calls.collect();
+    if reported.is_over() {
+        intervals.extend(spent::around(&executions, scale.from, scale.to));
+    }
+    let spent = spent::divide(&intervals, scale.from, scale.to);
     Section {
         id: "time",
         heading: "Where the time went",
@@ -85,7 +89,9 @@ fn parts(spent: &BTreeMap<Spent, u64>, scale: &Scale, is_over: bool) -> Vec<Part
         (Spent::Answered, _) => ("Claude answers", ""),
         (Spent::Failed, _) => ("calls that failed", ""),
         (Spent::Waited, _) => ("waits for the next try", ""),
-        (Spent::Between, true) => ("everything between", "functions, Step Functions, storage"),
+        (Spent::Before, _) => ("before the first step", "the run is prepared"),
+        (Spent::After, _) => ("after the last step", "the run is sealed"),
+        (Spent::Between, true) => ("between the calls", "functions, Step Functions, storage"),
         (Spent::Between, false) => ("under way or between", "a step is drawn when it has ended"),
     };
     let part = |kind: Spent| {
@@ -205,6 +211,13 @@ fn state(execution: &Execution<'_>) -> String {
     }
 }
 
+/// Returns the time from the first decision to the last end, and the calls and waits in it.
 fn pieces(execution: &Execution<'_>, scale: &Scale) -> Vec<Piece> {
-    spent::intervals(execution).into_iter().map(|interval| scale.piece(interval)).collect()
+    let ran = execution.ran().map(|(from, to)| Piece {
+        class: "ran",
+        from: scale.place(from),
+        to: scale.place(to),
+    });
+    let calls = spent::intervals(execution).into_iter().map(|interval| scale.piece(interval));
+    ran.into_iter().chain(calls).collect()
 }
