@@ -3,3 +3,6 @@
 pub mod graph;
 pub mod list;
 pub mod show;
+
+#[cfg(test)]
+mod tests;
