@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Reviews a real diff, from the message to the verified manifest. Runs inside `stack.py run`, which provides the
-# environment of a stack.
+# Reviews a real diff, from the message to the verified manifest and a report. Runs inside `stack.py run`, which provides
+# the environment of a stack.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 bcce=target/debug/bcce
+report=target/demo/report.html
 code=('*.rs' '*.py' '*.sh' '*.asl.json' '*.yaml')
 # The largest diff, in bytes. It is well below the limit of 1 MiB for a message, because JSON escapes some characters. A
 # local model accepts less.
@@ -17,24 +18,39 @@ trap 'rm -rf "$work"' EXIT
 bold() { if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then printf '\033[1m%s\033[0m\n' "$*"; else printf '%s\n' "$*"; fi; }
 run() { bold "\$ bcce $*"; "$bcce" "$@"; }
 
-# Selects as many whole files of the last commit that changes code as fit. Without a git history, uses the stored diff.
+# Prints as many whole files of a commit as fit.
+diff_of() {
+    git show --format= --no-color --no-ext-diff "$1" -- "${code[@]}" | LC_ALL=C awk -v most=$most '
+        function keep() { if (used + length(file) <= most) { printf "%s", file; used += length(file) } file = "" }
+        /^diff --git / { keep() }
+        { file = file $0 "\n" }
+        END { keep() }'
+}
+
+# Chooses the last commit that changes code and has something to find, or the stored diff if none of the last commits
+# has, or if there is no git history. Any commit will do for a model that is not scripted.
 choose_diff() {
-    local commit=
     if [ "$(git rev-parse --show-toplevel 2>/dev/null)" = "$PWD" ]; then
-        commit=$(git log -1 --no-merges --format=%h -- "${code[@]}")
+        for commit in $(git log -40 --no-merges --format=%h -- "${code[@]}"); do
+            diff_of "$commit" >"$work/change.diff"
+            if [ -z "${SCRIPTED_MODEL_URL:-}" ] || [ "$(target/debug/scripted-model --count-findings <"$work/change.diff")" -gt 0 ]; then
+                subject=$(git log -1 --format='commit %h, "%s"' "$commit")
+                return
+            fi
+        done
     fi
-    if [ -n "$commit" ]; then
-        git show --format= --no-color --no-ext-diff "$commit" -- "${code[@]}" | LC_ALL=C awk -v most=$most '
-            function keep() { if (used + length(file) <= most) { printf "%s", file; used += length(file) } file = "" }
-            /^diff --git / { keep() }
-            { file = file $0 "\n" }
-            END { keep() }' >"$work/change.diff"
-        subject=$(git log -1 --format='the last commit that changes code, %h "%s"' "$commit")
-    fi
-    if [ ! -s "$work/change.diff" ]; then
-        cp events/workflow/sample.diff "$work/change.diff"
-        subject="events/workflow/sample.diff, a change to this project"
-    fi
+    cp events/workflow/sample.diff "$work/change.diff"
+    subject="events/workflow/sample.diff, a change to this project"
+}
+
+# Lets a model of the scripted model behave like this in a region: plant REGION MODEL ACTION.
+plant() {
+    .venv/bin/python - "$@" <<'PYTHON'
+import json, os, sys, urllib.request
+region, model, action = sys.argv[1:]
+body = json.dumps({"region": region, "model": model, "fault": {"call": action}}).encode()
+urllib.request.urlopen(urllib.request.Request(os.environ["SCRIPTED_MODEL_URL"] + "/__plant", body, method="POST"))
+PYTHON
 }
 
 print_review() {
@@ -56,6 +72,10 @@ bold "A code review on BCCE, on this machine: $subject ($(grep -c '^diff --git '
 if [ -n "${SCRIPTED_MODEL_URL:-}" ]; then
     echo "The model is SCRIPTED and not Claude: a program of this project implements Bedrock's API and finds"
     echo "issues by simple rules. Tokens and cost are computed from its answers; nothing was charged."
+    echo "In us-east-1, Claude Sonnet is out of service. The first step calls Haiku there; then the run has to fail over."
+    plant us-east-1 anthropic.claude-haiku-5-5 "slow(900)"
+    plant us-east-1 anthropic.claude-sonnet-5-5 unavailable
+    plant us-west-2 anthropic.claude-sonnet-5-5 "slow(1500)"
 elif [ -n "${BRIDGED_MODEL:-}" ]; then
     echo "The answers come from the model $BRIDGED_MODEL instead of Claude."
     echo "The model reports the tokens. The cost is what Claude would have cost; it was not charged."
@@ -73,6 +93,9 @@ echo
 bold "The review"
 print_review "$run_id"
 echo
-run runs show "$run_id"
+run runs explain "$run_id"
 echo
 run runs verify "$run_id"
+echo
+mkdir -p "$(dirname "$report")"
+run runs report "$run_id" --html "$report"

@@ -54,6 +54,7 @@ mod script;
 mod server;
 mod stream;
 
+pub use answer::count_findings;
 pub use jobs::{Jobs, Store};
 pub use model::Model;
 pub use server::serve;

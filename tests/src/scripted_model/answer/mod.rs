@@ -7,6 +7,8 @@
 mod review;
 mod schema;
 
+pub use review::count_findings;
+
 use super::prompt::{Prompt, words};
 
 const QUOTED_WORDS: usize = 12;

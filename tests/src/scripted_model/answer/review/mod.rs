@@ -38,6 +38,12 @@ pub fn answer(step: &str, prompt: &str) -> Option<String> {
     Some(review(&diff))
 }
 
+/// Counts the findings that a review of a diff has.
+pub fn count_findings(diff: &str) -> usize {
+    let diff = Diff::parse(diff);
+    correctness::findings(&diff).len() + security::findings(&diff).len()
+}
+
 /// Returns the verdict as JSON in the schema of the workflow.
 ///
 /// # Errors
@@ -68,6 +74,13 @@ mod tests {
             assert!(answer.contains(says), "{step}: {answer}");
         }
         assert_eq!(answer("poetry", &prompt()), None);
+    }
+
+    #[test]
+    fn the_findings_of_a_diff_are_counted() {
+        let reviews = ["correctness", "security"].map(|step| answer(step, &prompt()).unwrap());
+        assert_eq!(count_findings(SMALL), Finding::all_in(&reviews.join("\n")).len());
+        assert_eq!(count_findings("no diff"), 0);
     }
 
     #[test]
