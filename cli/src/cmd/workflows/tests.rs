@@ -3,24 +3,32 @@ use clap::Parser;
 use serde_json::Value;
 
 use super::{graph, list, show};
-use crate::arguments::{Cli, Verb, Workflows};
 use crate::exit::{Exit, Outcome};
 use crate::world::World;
 
 const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/config/dev");
 
+/// A command line that has the options of one command.
+#[derive(Debug, Parser)]
+struct Line<A: clap::Args> {
+    #[command(flatten)]
+    args: A,
+}
+
+fn options<A: clap::Args>(args: &[&str]) -> Result<A, clap::Error> {
+    Line::try_parse_from(["bcce"].iter().chain(args)).map(|line| line.args)
+}
+
 /// Runs a command on the directory of this repository and returns what it prints.
 fn printed(args: &[&str]) -> Outcome<String> {
-    let args = ["bcce", "workflows"].iter().chain(args).chain(&["--dir", DIRECTORY]);
-    let Verb::Workflows(verb) = Cli::try_parse_from(args).unwrap().verb else {
-        panic!("another command")
-    };
+    let (verb, args) = args.split_first().unwrap();
+    let args = [args, &["--dir", DIRECTORY]].concat();
     let world = World { environment: "dev".into(), terminal: false, color: false };
     let mut out = Vec::new();
-    let exit = match verb {
-        Workflows::List(args) => now(list::run(args, &world, &mut out))?,
-        Workflows::Show(args) => now(show::run(args, &world, &mut out))?,
-        Workflows::Graph(args) => now(graph::run(args, &world, &mut out))?,
+    let exit = match *verb {
+        "list" => now(list::run(options(&args).unwrap(), &world, &mut out))?,
+        "show" => now(show::run(options(&args).unwrap(), &world, &mut out))?,
+        _ => now(graph::run(options(&args).unwrap(), &world, &mut out))?,
     };
     assert_eq!(exit, Exit::Done);
     Ok(String::from_utf8(out).unwrap())
@@ -62,8 +70,6 @@ fn an_unknown_workflow_and_an_unknown_directory_are_invalid_usage() {
         assert!(failure.what.starts_with("there is no workflow reveiw in "), "{failure:?}");
         assert_eq!(failure.exit, Exit::Usage);
     }
-    for wrong in [&["graph", "w", "--json", "--format", "svg"][..], &["show", "a/b"]] {
-        let args = ["bcce", "workflows"].iter().chain(wrong);
-        assert!(Cli::try_parse_from(args).is_err(), "{wrong:?}");
-    }
+    assert!(options::<graph::Args>(&["w", "--json", "--format", "svg"]).is_err());
+    assert!(options::<show::Args>(&["a/b"]).is_err());
 }
