@@ -1,6 +1,6 @@
 // Starts the Chromium that `make setup` unpacked.
 
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import puppeteer from 'puppeteer-core';
@@ -27,10 +27,18 @@ const executable = () => {
   return path;
 };
 
+/** Creates a directory for the files of the browser. Removes those of processes that were killed. */
+const profile = () => {
+  const profiles = join(ROOT, '.local/chromium');
+  mkdirSync(profiles, { recursive: true });
+  const isOver = (pid) => !existsSync(`/proc/${pid}`);
+  for (const pid of readdirSync(profiles).filter(isOver)) rmSync(join(profiles, pid), { recursive: true, force: true });
+  return join(profiles, String(process.pid));
+};
+
 /** Calls `use` with a browser, which ends with it. If this process is killed, the browser ends as its pipe closes. */
 export async function withChromium(use) {
-  mkdirSync(join(ROOT, '.local'), { recursive: true });
-  const userDataDir = mkdtempSync(join(ROOT, '.local/chromium-'));
+  const userDataDir = profile();
   const libraries = [join(UNPACKED, 'al2023/lib'), process.env.LD_LIBRARY_PATH].filter(Boolean).join(':');
   const unpacked = { FONTCONFIG_PATH: join(UNPACKED, 'fonts'), LD_LIBRARY_PATH: libraries };
   const env = { ...process.env, HOME: userDataDir, ...(process.env.CHROMIUM ? {} : unpacked) };

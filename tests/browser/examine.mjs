@@ -103,7 +103,6 @@ async function listen(page, url, findings) {
     findings.add(`script: shows a dialog: ${line(dialog.message())}`);
     dialog.dismiss().catch(() => {});
   });
-  page.on('popup', () => findings.add('script: opens a window'));
   await page.setRequestInterception(true);
   page.on('request', (request) => {
     // The policy decides about data, and a refusal is an error on the console.

@@ -27,6 +27,15 @@ globalThis.look = (() => {
     return more > 0 ? [...distinct.slice(0, most), `${distinct[0].split(':')[0]}: and ${more} more`] : distinct;
   };
 
+  /** Adds a style, which the policy of the page does not concern. */
+  const style = (css) => {
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(css);
+    document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
+  };
+  // What a check scrolls to is there at once.
+  style('* { scroll-behavior: auto !important }');
+
   const isVisible = (element) => element.checkVisibility({ checkOpacity: true, checkVisibilityCSS: true });
 
   /** Returns the part of the screen in which an element may draw, or null for the whole page. */
@@ -184,18 +193,14 @@ globalThis.look = (() => {
 
   const contrast = () => {
     // Elements that a pointer does not reach are painted all the same.
-    const reachable = new CSSStyleSheet();
-    reachable.replaceSync('* { pointer-events: auto !important }');
-    document.adoptedStyleSheets = [...document.adoptedStyleSheets, reachable];
+    style('* { pointer-events: auto !important }');
     const drawn = texts().map(({ element }) => element).filter((element) => element instanceof SVGElement);
-    const found = [...new Set(drawn)].flatMap(ofText);
-    document.adoptedStyleSheets = document.adoptedStyleSheets.filter((sheet) => sheet !== reachable);
-    return few(found);
+    return few([...new Set(drawn)].flatMap(ofText));
   };
 
   /** Compares a text with what is behind its start, its middle and its end. */
   const ofText = (element) => {
-    element.scrollIntoView({ block: 'center', inline: 'center' });
+    element.scrollIntoView({ block: 'center', inline: 'center', behavior: 'instant' });
     const { left, right, top, bottom } = element.getBoundingClientRect();
     const style = getComputedStyle(element);
     const size = parseFloat(style.fontSize);
@@ -213,7 +218,7 @@ globalThis.look = (() => {
 
   // Markup.
 
-  const markup = () => few([...forbidden(), ...policy(), ...attributes(), ...styles()], 10);
+  const markup = () => few([...forbidden(), ...policy(), ...attributes(), ...styles(), ...controls()], 10);
 
   const forbidden = () => [...document.querySelectorAll(FORBIDDEN)].map((element) => `markup: ${describe(element)} is not allowed`);
 
@@ -245,6 +250,17 @@ globalThis.look = (() => {
     const inline = [...document.querySelectorAll('[style]')].map((element) => element.getAttribute('style'));
     const loads = (css) => /@import|expression\(|url\(\s*['"]?(?!#|data:image)/i.exec(css)?.[0];
     return [...sheets, ...inline].flatMap((css) => (loads(css) ? [`markup: a style has ${loads(css)}`] : []));
+  };
+
+  /** Finds characters that change the order of the text beside them, or that no reader sees. */
+  const controls = () => {
+    const walker = document.createTreeWalker(document, NodeFilter.SHOW_TEXT | NodeFilter.SHOW_ELEMENT);
+    const found = [];
+    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+      const texts = node.data === undefined ? [...node.attributes].map(({ value }) => value) : [node.data];
+      found.push(...texts.filter((text) => /[\u202a-\u202e\u2066-\u2069]|(?![\t\n\r])\p{Cc}/u.test(text)));
+    }
+    return found.map((text) => `markup: "${short(text)}" has a control character`);
   };
 
   // Keyboard.
