@@ -43,7 +43,7 @@ pub enum Verb {
     ///
     /// The command first makes the checks that the stack makes. It does not send an invalid request.
     Submit(cmd::submit::Args),
-    /// List, show, explain, follow, read, verify, retry, cancel and finalize runs, and print their logs
+    /// List, show, explain, report, follow, read, verify, retry, cancel and finalize runs, and print their logs
     ///
     /// A run is named by its id, by the first characters of its id (at least 4) or by its request id. The first
     /// characters are searched in the runs of the last 30 days. If several runs have the name, they are listed, and
@@ -152,6 +152,13 @@ pub enum Runs {
     ///
     /// Log lines are kept for as long as the template parameter LogRetentionDays says.
     Logs(cmd::logs::Args),
+    /// Write a page of HTML about a run: where its time and its money went, and why
+    ///
+    /// The page is one file that needs no network and has no script. It shows the steps, calls and waits drawn to
+    /// scale, the decision behind each call, the cost by step with what AWS itself took, the workflow, and what was
+    /// verified. It has no prompts and no answers, but messages of services, tags and the request id. Of a run that is
+    /// under way, it shows the steps that have ended.
+    Report(cmd::report::Args),
     /// Print the answer of a run
     Output(cmd::output::Args),
     /// Start the next run attempt of a run that failed or was cancelled

@@ -20,6 +20,7 @@ pub mod output;
 pub mod pause;
 pub mod prices;
 pub mod push;
+pub mod report;
 pub mod retry;
 pub mod show;
 pub mod submit;

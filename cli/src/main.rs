@@ -29,6 +29,7 @@ mod reconcile; // compares the ledger with the bill
 #[cfg(test)]
 mod reference; // tests the pages of docs/reference
 mod references; // builds references from records of the ledger
+mod report; // pages of HTML that one can look at
 mod run; // a run: its state and its display
 mod screen; // displays a run or a batch while it is followed
 mod seal; // verifies signatures and digests
@@ -57,6 +58,7 @@ async fn main() -> ExitCode {
         Verb::Runs(Runs::Show(args)) => cmd::show::run(args, &world, out).await,
         Verb::Runs(Runs::Explain(args)) => cmd::explain::run(args, &world, out).await,
         Verb::Runs(Runs::Follow(args)) => cmd::follow::run(args, &world, out).await,
+        Verb::Runs(Runs::Report(args)) => cmd::report::run(args, &world, out).await,
         Verb::Runs(Runs::Logs(args)) => cmd::logs::run(args, &world, out).await,
         Verb::Runs(Runs::Output(args)) => cmd::output::run(args, &world, out).await,
         Verb::Runs(Runs::Verify(args)) => cmd::verify::run(args, &world, out).await,

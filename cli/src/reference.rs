@@ -8,12 +8,13 @@ use crate::arguments::Cli;
 use crate::manual::{Format, commands, left_over, pages, write};
 
 /// The commands without `--json`, each with the reason.
-const WITHOUT_JSON: [(&str, &str); 5] = [
+const WITHOUT_JSON: [(&str, &str); 6] = [
     ("batch results", "prints JSON lines"),
     ("batch outputs", "prints JSON lines"),
     ("key", "prints PEM"),
     ("completions", "prints a script"),
     ("man", "prints a page"),
+    ("runs report", "writes a page; `bcce runs explain --json` prints what it shows"),
 ];
 
 fn reference() -> PathBuf {

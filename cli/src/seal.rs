@@ -5,6 +5,7 @@ pub mod batch; // verifies a batch
 pub mod key; // finds the public key
 pub mod packed; // verifies a packed run
 pub mod part; // verifies the manifest of a part of a batch
+pub mod run; // verifies a run of the stack
 pub mod verified; // prints the result
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -89,7 +89,8 @@ fn harmless(text: &str) -> String {
     parts.join("\x1b[")
 }
 
-fn without_controls(text: &str) -> String {
+/// Replaces control characters and bidirectional controls by U+FFFD. Line feeds and tabs are kept.
+pub fn without_controls(text: &str) -> String {
     let kept = |c: char| match c {
         '\n' | '\t' => Some(c),
         '\r' => None,

@@ -10,7 +10,41 @@ use bcce_core::ports::{GetObject, ListObjects, OpenSource};
 use bcce_core::run::artifact::ArtifactRef;
 use p256::ecdsa::VerifyingKey;
 
-use super::{Known, Report, attempt_in, attempts, check_object, manifest, part};
+use super::verified::{Sealed, Verified};
+use super::{Known, Report, attempt_in, attempts, check_object, key, manifest, part};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::stack::Stack;
+
+/// Verifies an attempt of a batch of the stack. `public_key` is a file with the key, or `None` for the key in KMS.
+///
+/// # Errors
+/// The attempt is not sealed, or the key or the objects cannot be read.
+pub async fn verified(
+    stack: &Stack,
+    batch: &BatchRef,
+    public_key: Option<&str>,
+) -> Outcome<Verified<BatchManifest>> {
+    let key = key::Known::find(public_key, stack).await?;
+    let bucket = &stack.outputs.artifact_bucket;
+    let report = inspect(&stack.store, &stack.sources, bucket, batch, &key.key).await?;
+    let Some(report) = report else {
+        let status = stack.command(&format!("batch status {} --watch", batch.batch_id));
+        return Err(Failure {
+            exit: Exit::Failed,
+            what: format!("there is no {}: this attempt is not sealed", batch.manifest_key()),
+            then: format!("`{status}` waits until the batch ends"),
+        });
+    };
+    let sealed = report.manifest.as_ref().map(|manifest| Sealed {
+        artifacts: objects(manifest).len(),
+        parts: parts(manifest),
+        status: manifest.status.as_str(),
+        ended_at: manifest.ended_at,
+    });
+    let (id, attempt_no) = (batch.batch_id.clone(), batch.attempt_no);
+    let manifest_key = batch.manifest_key();
+    Ok(Verified { noun: "batch", id, attempt_no, manifest_key, key, report, sealed })
+}
 
 /// Verifies an attempt of a batch with `key`. Returns `None` if it has no manifest. `bucket` contains its objects.
 ///

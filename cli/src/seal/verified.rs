@@ -33,14 +33,14 @@ pub const FIELDS: [Field; 12] = [
 ];
 
 /// The result of verifying a run or a batch.
-pub struct Verified<'a, M> {
+pub struct Verified<M> {
     /// The noun for it: `run` or `batch`.
     pub noun: &'static str,
-    pub id: &'a str,
+    pub id: String,
     pub attempt_no: u32,
     pub manifest_key: String,
-    pub key: &'a Known,
-    pub report: &'a Report<M>,
+    pub key: Known,
+    pub report: Report<M>,
     /// The content of the manifest, if the object is a valid manifest.
     pub sealed: Option<Sealed>,
 }
@@ -56,7 +56,7 @@ pub struct Sealed {
     pub ended_at: OffsetDateTime,
 }
 
-impl<M> Verified<'_, M> {
+impl<M> Verified<M> {
     /// Prints the result. Returns [`Exit::Failed`] if there are faults.
     pub fn print(&self, json: bool, world: &World, out: &mut dyn Write) -> Outcome {
         if json {
@@ -87,8 +87,9 @@ impl<M> Verified<'_, M> {
         })
     }
 
-    fn lines(&self) -> Vec<Line> {
-        let report = self.report;
+    /// Returns a line for each check, and a last one with the result.
+    pub fn lines(&self) -> Vec<Line> {
+        let report = &self.report;
         let line = |right: bool, text: String| {
             let (ink, mark) = if right { (Ink::Green, "✓ ") } else { (Ink::Red, "✗ ") };
             vec![span(ink, mark), span(Ink::Plain, text)]
@@ -156,15 +157,15 @@ mod tests {
     use crate::seal::tests::signer;
     use bcce_core::run::manifest::Manifest;
 
-    fn printed(report: &Report, sealed: Sealed, json: bool) -> (Exit, String) {
+    fn printed(report: Report, sealed: Sealed, json: bool) -> (Exit, String) {
         let key = *signer().verifying_key();
         let key = Known { key, fingerprint: "f".into(), arn: None, file: None };
         let verified = Verified {
             noun: "run",
-            id: "r",
+            id: "r".into(),
             attempt_no: 1,
             manifest_key: "k/000002.runs.jsonl".into(),
-            key: &key,
+            key,
             report,
             sealed: Some(sealed),
         };
@@ -176,7 +177,7 @@ mod tests {
 
     #[test]
     fn erased_texts_are_named_and_are_no_failure() {
-        let mut report = Report::<Manifest> {
+        let report = || Report::<Manifest> {
             manifest_sha256: "s".into(),
             signed: true,
             proof: Some(Proof { part_manifest: "k/000002.part.json".into(), runs: 3 }),
@@ -185,7 +186,7 @@ mod tests {
             ..Report::without_manifest(vec![])
         };
         let sealed = Sealed { artifacts: 3, parts: 0, status: "SUCCEEDED", ended_at: STARTED };
-        let (exit, text) = printed(&report, sealed, false);
+        let (exit, text) = printed(report(), sealed, false);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(exit, Exit::Done);
         #[rustfmt::skip]
@@ -197,12 +198,12 @@ mod tests {
             "· runs/t/r/request.json: its text was erased",
             "✓ verified: SUCCEEDED on 2026-11-01 12:00:00Z, nothing changed, nothing added, 2 texts erased",
         ]);
-        let json: Value = serde_json::from_str(&printed(&report, sealed, true).1).unwrap();
+        let json: Value = serde_json::from_str(&printed(report(), sealed, true).1).unwrap();
         assert_eq!(crate::json::undocumented(&json, &[&FIELDS]), ["run_id"]);
-        assert_eq!((&json["verified"], &json["erased"]), (&json!(true), &json!(report.erased)));
+        assert_eq!((&json["verified"], &json["erased"]), (&json!(true), &json!(report().erased)));
         assert_eq!(json["part_manifest"], "k/000002.part.json");
-        report.faults.push("k: is missing".into());
-        assert_eq!(printed(&report, sealed, false).0, Exit::Failed);
+        let faulty = Report { faults: vec!["k: is missing".into()], ..report() };
+        assert_eq!(printed(faulty, sealed, false).0, Exit::Failed);
     }
 
     #[test]
@@ -212,7 +213,7 @@ mod tests {
             ..Report::<Manifest>::without_manifest(vec!["k: is missing".into()])
         };
         let sealed = Sealed { artifacts: 0, parts: 2, status: "PARTIAL", ended_at: STARTED };
-        let (exit, text) = printed(&report, sealed, false);
+        let (exit, text) = printed(report, sealed, false);
         assert_eq!(exit, Exit::Failed);
         assert!(text.contains("✗ 1 of 2 parts with a signed manifest and its digests"), "{text}");
     }

@@ -1,9 +1,9 @@
 //! Displays a run as a timeline of its decisions with their reasons, its calls and its waits. The functions do no IO.
 
-mod event; // formats a decision, a call or a wait
+pub mod event; // formats a decision, a call or a wait
 mod heading; // formats the run, its deadline and its routes
-mod names; // shortens the names of targets
-mod short; // summarizes the run in a few sentences
+pub mod names; // shortens the names of targets
+pub mod short; // summarizes the run in a few sentences
 #[cfg(test)]
 mod tests;
 
@@ -58,7 +58,8 @@ impl<'a> Account<'a> {
         self.executions.chunk_by(|one, other| one.step.step == other.step.step)
     }
 
-    fn shown(self) -> impl Iterator<Item = &'a Execution<'a>> {
+    /// Returns the step executions that are shown.
+    pub fn shown(self) -> impl Iterator<Item = &'a Execution<'a>> {
         self.steps().flat_map(move |step| step.iter().filter(move |e| self.shows(e, step.len())))
     }
 
@@ -108,13 +109,8 @@ fn section(page: &mut Page, account: Account<'_>, execution: &Execution<'_>, clo
     }
 }
 
-fn title(account: Account<'_>, execution: &Execution<'_>) -> Line {
-    let ink = match execution.state {
-        StepState::Ended(StepStatus::Succeeded) => Ink::Green,
-        StepState::Ended(StepStatus::Failed | StepStatus::Blocked) => Ink::Red,
-        StepState::Running => Ink::Yellow,
-        StepState::Waiting | StepState::Ended(StepStatus::Skipped) => Ink::Dim,
-    };
+/// Returns the name, the model and the state of a step execution.
+pub fn title(account: Account<'_>, execution: &Execution<'_>) -> Line {
     let note = match (execution.record, execution.state) {
         (Some(step_record), _) if step_record.attempt_no != account.run.reference.attempt_no => {
             format!("  by run attempt {}, which paid for it", step_record.attempt_no)
@@ -125,20 +121,29 @@ fn title(account: Account<'_>, execution: &Execution<'_>) -> Line {
     vec![
         span(Ink::Bold, execution.name()),
         span(Ink::Dim, format!("  {}", execution.model)),
-        span(ink, format!("  {}", execution.state.as_str())),
+        span(state_ink(execution.state), format!("  {}", execution.state.as_str())),
         span(Ink::Dim, note),
     ]
 }
 
+fn state_ink(state: StepState) -> Ink {
+    match state {
+        StepState::Ended(StepStatus::Succeeded) => Ink::Green,
+        StepState::Ended(StepStatus::Failed | StepStatus::Blocked) => Ink::Red,
+        StepState::Running => Ink::Yellow,
+        StepState::Waiting | StepState::Ended(StepStatus::Skipped) => Ink::Dim,
+    }
+}
+
 /// Returns the names of the targets that a step execution may call.
-fn names(execution: &Execution<'_>) -> Names {
+pub fn names(execution: &Execution<'_>) -> Names {
     let listed = execution.route.into_iter().flat_map(|route| &route.targets);
     let asked = execution.record.into_iter().flat_map(|step_record| &step_record.attempts);
     Names::of(listed.map(|listed| &listed.target).chain(asked.map(|attempt| &attempt.target)))
 }
 
 /// Formats the time since the start of the run attempt: `+0.412 s`.
-fn stamp(execution: &Execution<'_>, at: OffsetDateTime) -> String {
+pub fn stamp(execution: &Execution<'_>, at: OffsetDateTime) -> String {
     let ms = (at - execution.started_at).whole_milliseconds();
     let (sign, ms) = (if ms < 0 { '-' } else { '+' }, ms.unsigned_abs());
     format!("{sign}{}.{:03} s", ms / 1_000, ms % 1_000)

@@ -47,7 +47,8 @@ pub fn put(page: &mut Page, account: Account<'_>) {
     }
 }
 
-fn sentences(account: Account<'_>) -> Vec<String> {
+/// Returns the sentences of the summary.
+pub fn sentences(account: Account<'_>) -> Vec<String> {
     if account.run.plan.is_none() {
         return vec!["no plan was made, so nothing was decided and no call was made".into()];
     }

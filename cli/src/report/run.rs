@@ -1,0 +1,155 @@
+//! The report of a run: where its time and its money went, and why. The functions do no IO.
+
+mod decisions; // the decisions, calls and waits of each step
+mod facts; // the names and times of the run, and commands that show more
+mod money; // the cost by step, and what AWS took
+mod spent; // what the time of a run was spent on
+mod summary; // the headline, the first sentences and the numbers
+mod timeline; // the steps and their calls, drawn to scale
+
+use bcce_core::ledger::RunRecord;
+use rust_decimal::Decimal;
+use time::OffsetDateTime;
+
+use crate::report::page::Page;
+use crate::report::seal::Seal;
+use crate::run::Run;
+use crate::run::timeline::Execution;
+use crate::run::view::explained::Account;
+
+/// What a report is made of.
+#[derive(Clone, Copy)]
+pub struct Reported<'a> {
+    pub run: &'a Run,
+    /// The record of the latest run attempt.
+    pub record: &'a RunRecord,
+    pub account: Account<'a>,
+    /// The time of the report.
+    pub now: OffsetDateTime,
+    /// What AWS took for the run besides tokens, in USD. `None` if no manifest states it.
+    pub platform: Option<Decimal>,
+    pub seal: &'a Seal,
+    /// The command that wrote the report.
+    pub command: &'a str,
+}
+
+impl<'a> Reported<'a> {
+    /// Returns the page.
+    pub fn page(&self) -> Page {
+        let sections = [
+            timeline::section(self),
+            money::section(self),
+            decisions::section(self),
+            self.seal.section("run"),
+            facts::section(self),
+        ];
+        Page {
+            title: format!("{} · {}", self.record.run_id, self.record.status),
+            kicker: format!("Report of a run of {}", self.record.workflow),
+            headline: summary::headline(self),
+            tone: summary::tone(self),
+            lead: summary::lead(self),
+            numbers: summary::numbers(self),
+            sections: sections.into(),
+            command: self.command.to_owned(),
+            made_at: self.now,
+        }
+    }
+
+    /// Returns the step executions of this run attempt, without those that an earlier one paid for.
+    fn executions(&self) -> impl Iterator<Item = &'a Execution<'a>> {
+        let attempt_no = self.run.reference.attempt_no;
+        let earlier = move |e: &Execution<'_>| e.record.is_some_and(|r| r.attempt_no != attempt_no);
+        self.account.executions.iter().filter(move |execution| !earlier(execution))
+    }
+
+    /// Returns the end of the run, or the time of the report if the run is under way.
+    fn until(&self) -> OffsetDateTime {
+        self.record.ended_at.unwrap_or(self.now)
+    }
+
+    fn is_over(&self) -> bool {
+        self.record.ended_at.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::samples::{STARTED, failed, failing_over, record, review};
+    use crate::run::timeline;
+    use bcce_core::run::notification::RunStatus;
+    use time::Duration;
+
+    /// Renders the report of a run 4.5 seconds after its start.
+    fn page(run: &Run, record: &RunRecord) -> String {
+        let records = [record.clone()];
+        let executions = run.plan.as_ref().map(|plan| timeline::of(run, plan, &records));
+        let executions = executions.unwrap_or_default();
+        let reported = Reported {
+            run,
+            record,
+            account: Account { run, records: &records, executions: &executions, all: false },
+            now: STARTED + Duration::milliseconds(4_500),
+            platform: Some(Decimal::new(1, 4)),
+            seal: &Seal::Open,
+            command: "bcce runs report r --html run.html",
+        };
+        reported.page().render()
+    }
+
+    fn over(status: RunStatus) -> RunRecord {
+        let ended_at = Some(STARTED + Duration::milliseconds(3_000));
+        RunRecord { ended_at, ..record(1, status).unwrap() }
+    }
+
+    #[test]
+    fn a_run_that_failed_over_tells_where_its_time_and_money_went() {
+        let mut run = failing_over();
+        let record = over(RunStatus::Succeeded);
+        run.note_record(Some(record.clone()));
+        let page = page(&run, &record);
+        for expected in [
+            "Answered in 3.0 s.",
+            "1 of 2 calls failed in us-east-1. Answers came from us-west-2.",
+            "Claude was at work for 40 % of the time. Failures and waits took 40 ms.",
+            "Tokens cost $0.00311. AWS itself adds $0.0001, 3 % of that.",
+        ] {
+            assert!(page.contains(expected), "{expected} is not in {page}");
+        }
+        // The failed call began 900 ms after the start and took 40 ms of 3 s.
+        assert!(page.contains(r#"class="failed" x="30%" width="1.333%""#), "{page}");
+    }
+
+    #[test]
+    fn a_run_under_way_shows_what_has_ended() {
+        let mut run = review(&["summarise"]);
+        let record = record(1, RunStatus::Running).unwrap();
+        run.note_record(Some(record.clone()));
+        let page = page(&run, &record);
+        for expected in
+            ["Under way for 4.5 s.", "1 of 5 step executions ended so far.", "Not sealed yet"]
+        {
+            assert!(page.contains(expected), "{expected} is not in {page}");
+        }
+    }
+
+    #[test]
+    fn a_failed_run_names_its_error_and_no_text_becomes_markup() {
+        let hostile = "<script>alert(1)</script>";
+        let mut run = failed();
+        let record = RunRecord {
+            error_name: Some("Bcce.NoTarget".into()),
+            error_message: Some(hostile.into()),
+            request_id: hostile.into(),
+            workflow: hostile.into(),
+            tags: [(hostile.to_owned(), hostile.to_owned())].into(),
+            ..over(RunStatus::Failed)
+        };
+        run.note_record(Some(record.clone()));
+        let page = page(&run, &record);
+        assert!(page.contains("Failed after 3.0 s."), "{page}");
+        assert!(page.contains("Bcce.NoTarget: &lt;script&gt;"), "{page}");
+        assert!(!page.contains("<script"), "{page}");
+    }
+}

@@ -1,0 +1,62 @@
+//! The section about what was verified, of a run or a batch.
+
+use maud::html;
+
+use crate::exit::Failure;
+use crate::paint::Line;
+use crate::report::page::{Section, Tone, line};
+use crate::seal::verified::Verified;
+
+/// The result of verifying a run or a batch.
+pub enum Seal {
+    /// It is under way, so there is nothing to verify yet.
+    Open,
+    /// It could not be verified, for this reason.
+    Unknown(String),
+    Checked {
+        is_right: bool,
+        /// A line for each check.
+        lines: Vec<Line>,
+    },
+}
+
+impl Seal {
+    /// Takes the result of verifying something that has ended. A reader of the report learns of a failure, and the
+    /// report is written all the same.
+    pub fn of<M>(verified: Result<Verified<M>, Failure>) -> Self {
+        match verified {
+            Ok(verified) => Self::Checked {
+                is_right: verified.report.faults.is_empty(),
+                lines: verified.lines(),
+            },
+            Err(failure) => Self::Unknown(failure.what),
+        }
+    }
+
+    /// Returns the section. `noun` is `run` or `batch`.
+    pub fn section(&self, noun: &str) -> Section {
+        let (tone, claim) = match self {
+            Self::Open => (Tone::Neutral, "Not sealed yet"),
+            Self::Unknown(_) => (Tone::Warn, "Not checked"),
+            Self::Checked { is_right: true, .. } => (Tone::Good, "Nothing changed"),
+            Self::Checked { is_right: false, .. } => (Tone::Bad, "Not as it was sealed"),
+        };
+        let lead = match self {
+            Self::Open => format!("The {noun} is signed when it ends."),
+            Self::Unknown(cause) => format!("The seal could not be checked: {cause}."),
+            Self::Checked { .. } => {
+                "This was checked when the report was written. The page itself is not signed."
+                    .into()
+            }
+        };
+        let lines = match self {
+            Self::Checked { lines, .. } => lines.as_slice(),
+            Self::Open | Self::Unknown(_) => &[],
+        };
+        let body = html! {
+            p.seal class=(tone.class()) { (claim) }
+            ul.plain-list { @for each in lines { li { (line(each)) } } }
+        };
+        Section { id: "seal", heading: "What was verified", lead, body }
+    }
+}
