@@ -50,14 +50,14 @@ pub async fn under_way(stack: &Stack, pages: &Pages) {
     assert_eq!(stack.manifest(&run).await["status"], "SUCCEEDED");
 }
 
-/// One step asks about each of thirty files, of which some fail over, and another one reads all answers.
+/// One step asks about each of sixteen files, of which some fail over, and another one reads all answers.
 pub async fn fanning_out(stack: &Stack, pages: &Pages) {
     let id = fresh("report-fan-out");
     let file = |n: usize| {
         let script = if n.is_multiple_of(7) { "@model us-east-1/hunt: unavailable\n" } else { "" };
         json!({ "path": format!("src/a-module-with-a-long-name/file_{n}.rs"), "text": format!("{script}fn f{n}() {{}}") })
     };
-    let files: Vec<_> = (0..30).map(file).collect();
+    let files: Vec<_> = (0..16).map(file).collect();
     let manifest = stack.run("bug-hunt", &id, json!({ "files": files })).await;
     assert_eq!(manifest["status"], "SUCCEEDED", "{manifest}");
     pages.of_run("fanning-out", &RunRef::first("default", "bug-hunt", &id), &["hunt"]);
