@@ -60,8 +60,9 @@ prose: language ## check the language, the links and the terms of all texts, and
 language: # the part of `prose` that takes a second, for `check`
 	$(PYTHON) tests/prose/prose.py check
 
-reference: build ## write docs/reference, the pages of the commands, from their help
+reference: build ## write docs/reference, the pages of the commands, from their help, and the picture of a workflow
 	target/debug/bcce man --markdown --dir docs/reference
+	target/debug/bcce workflows graph code-review --dir infra/config/dev --format svg --output docs/images/code-review.svg
 
 clippy: ## lint the Rust code
 	cargo clippy --locked --workspace --all-targets --features bcce-tests/emulated -- --deny warnings

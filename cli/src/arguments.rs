@@ -57,6 +57,9 @@ pub enum Verb {
     /// and nothing is done.
     #[command(subcommand)]
     Batch(Batch),
+    /// List, show and draw the workflows of the stack, or of a directory of configuration files
+    #[command(subcommand)]
+    Workflows(Workflows),
     /// Show the cost, the tokens, the latency and the errors of a period, and advise what to change
     #[command(subcommand)]
     Metrics(Metrics),
@@ -243,6 +246,24 @@ pub enum Batch {
     /// notification. Step Functions reports the end of an execution on a best-effort basis; use this command for a
     /// batch whose report was lost. Safe to repeat.
     Finalize(cmd::batch::finalize::Args),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Workflows {
+    /// List the workflows with their version, models, steps and runs
+    ///
+    /// The version is the beginning of the digest of the workflow's text. `runs` counts those that were sealed since
+    /// yesterday 00:00Z. A workflow that no run can be planned with is listed with the reason.
+    List(cmd::workflows::list::Args),
+    /// Show a workflow: its inputs, its steps with their models, prompts, outputs and settings, and its limits
+    ///
+    /// Prompts are described by their size and by what they read. Steps are listed by wave.
+    Show(cmd::workflows::show::Args),
+    /// Draw the steps of a workflow as Mermaid or SVG
+    ///
+    /// An arrow leads from a step to each step that needs it. A step with `for_each` is drawn as a stack, or in Mermaid
+    /// with a double border. The step whose output is the answer has a thick border.
+    Graph(cmd::workflows::graph::Args),
 }
 
 #[derive(Debug, Subcommand)]

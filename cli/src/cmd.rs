@@ -26,3 +26,4 @@ pub mod show;
 pub mod submit;
 pub mod validate;
 pub mod verify;
+pub mod workflows;

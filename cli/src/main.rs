@@ -13,6 +13,7 @@ mod figures; // formats numbers, times and costs
 mod files; // reads text files
 mod finalizing; // finalizes a run or a batch whose execution has ended
 mod follow; // follows a run or a batch until it ends
+mod graph; // the steps of a workflow or a run as a drawing
 mod json; // prints JSON and documents its fields
 mod latest; // lists the records of the last days, newest first
 mod letters; // reads and selects dead letters
@@ -39,6 +40,7 @@ mod terminal; // filters what reaches a terminal
 mod tracked; // the common interface of runs and batches
 mod values; // parses the values of options and arguments
 mod warm; // lets Bedrock compile schemas in advance
+mod workflows; // the workflows of a stack or a directory
 mod world; // the terminal, the clock, standard input
 
 use std::io::Write;
@@ -46,7 +48,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 
-use arguments::{Batch, BudgetVerb, Cli, Config, Dlq, Metrics, Prices, Runs, Verb};
+use arguments::{Batch, BudgetVerb, Cli, Config, Dlq, Metrics, Prices, Runs, Verb, Workflows};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -74,6 +76,15 @@ async fn main() -> ExitCode {
         Verb::Batch(Batch::Retry(args)) => cmd::batch::retry::run(args, &world, out).await,
         Verb::Batch(Batch::Cancel(args)) => cmd::batch::cancel::run(args, &world, out).await,
         Verb::Batch(Batch::Finalize(args)) => cmd::batch::finalize::run(args, &world, out).await,
+        Verb::Workflows(Workflows::List(args)) => {
+            cmd::workflows::list::run(args, &world, out).await
+        }
+        Verb::Workflows(Workflows::Show(args)) => {
+            cmd::workflows::show::run(args, &world, out).await
+        }
+        Verb::Workflows(Workflows::Graph(args)) => {
+            cmd::workflows::graph::run(args, &world, out).await
+        }
         Verb::Metrics(Metrics::Cost(args)) => cmd::metrics::cost::run(args, &world, out).await,
         Verb::Metrics(Metrics::Usage(args)) => cmd::metrics::usage::run(args, &world, out).await,
         Verb::Metrics(Metrics::Latency(args)) => {

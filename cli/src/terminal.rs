@@ -100,7 +100,8 @@ pub fn without_controls(text: &str) -> String {
     text.chars().filter_map(kept).collect()
 }
 
-fn is_bidirectional(c: char) -> bool {
+/// Returns true if the character controls the direction of text.
+pub fn is_bidirectional(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

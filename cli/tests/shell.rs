@@ -37,6 +37,8 @@ fn a_reader_that_closes_the_pipe_ends_the_command_silently() {
         &["man"],
         &["config", "validate", CONFIGURATION],
         &["config", "validate", CONFIGURATION, "--json"],
+        &["workflows", "list", "--dir", CONFIGURATION],
+        &["workflows", "graph", "code-review", "--dir", CONFIGURATION, "--format", "svg"],
     ] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);

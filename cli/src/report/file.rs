@@ -34,7 +34,7 @@ impl PageFile {
 }
 
 /// Writes a temporary file beside the file and renames it, so that no reader sees half a page.
-fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let mut file = tempfile::Builder::new()
         .prefix(".bcce-report-")

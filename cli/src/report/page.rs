@@ -1,4 +1,5 @@
-//! The frame that all reports share. Its style is `style.css`.
+//! The frame that all reports share. Its style is `style.css`, and that of drawings
+//! `../graph/svg.css`.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -10,7 +11,7 @@ use crate::figures;
 use crate::paint::{Ink, Span};
 use crate::terminal::without_controls;
 
-const STYLE: &str = include_str!("style.css");
+const STYLE: &str = concat!(include_str!("style.css"), include_str!("../graph/svg.css"));
 
 /// A report. All texts are escaped when it is rendered.
 pub struct Page {

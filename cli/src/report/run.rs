@@ -3,6 +3,7 @@
 mod decisions; // the decisions, calls and waits of each step
 mod facts; // the names and times of the run, and commands that show more
 mod money; // the cost by step, and what AWS took
+mod steps; // the steps and what they need, as a drawing
 mod spent; // what the time of a run was spent on
 mod summary; // the headline, the first sentences and the numbers
 mod timeline; // the steps and their calls, drawn to scale
@@ -37,11 +38,12 @@ impl<'a> Reported<'a> {
     /// Returns the page.
     pub fn page(&self) -> Page {
         let sections = [
-            timeline::section(self),
-            money::section(self),
-            decisions::section(self),
-            self.seal.section("run"),
-            facts::section(self),
+            Some(timeline::section(self)),
+            steps::section(self),
+            Some(money::section(self)),
+            Some(decisions::section(self)),
+            Some(self.seal.section("run")),
+            Some(facts::section(self)),
         ];
         Page {
             title: format!("{} · {}", self.record.run_id, self.record.status),
@@ -51,7 +53,7 @@ impl<'a> Reported<'a> {
             error: summary::error(self),
             lead: summary::lead(self).into_iter().collect(),
             numbers: summary::numbers(self),
-            sections: sections.into(),
+            sections: sections.into_iter().flatten().collect(),
             command: self.command.to_owned(),
             made_at: self.now,
         }
@@ -116,6 +118,8 @@ mod tests {
             "Claude was at work for 40 % of the time. Failures and waits took 40 ms.",
             "before the first step",
             "Tokens cost $0.00311. AWS itself adds $0.0001, 3 % of that.",
+            "How the steps fit together",
+            "5 steps in 3 waves.",
         ] {
             assert!(page.contains(expected), "{expected} is not in {page}");
         }

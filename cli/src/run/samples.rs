@@ -46,15 +46,17 @@ pub fn failed() -> Run {
 }
 
 pub fn plan() -> Value {
-    let step = |id: &str, model: &str| json!({ "id": id, "model": model, "prompt": "p" });
+    let step = |id: &str, model: &str, needs: &[&str]| json!({ "id": id, "model": model, "prompt": "p", "needs": needs });
+    let first = ["summarise"];
     let wave = |ids: &[&str]| json!({ "steps": ids.iter().map(|id| json!({ "step": id, "route": "r" })).collect::<Vec<_>>() });
     json!({
         "version": 1, "run_id": "r", "tenant": "default", "workflow": "code-review", "template_sha256": "t",
         "policy_sha256": "p", "prices_date": "2026-10-01", "inputs": {}, "tags": {}, "result": "verdict",
         "timeout": 60, "routes": {}, "takes": {}, "prices": {},
         "steps": [
-            step("summarise", "haiku"), step("correctness", "sonnet"), step("security", "sonnet"),
-            step("tests", "haiku"), step("verdict", "sonnet"),
+            step("summarise", "haiku", &[]), step("correctness", "sonnet", &first),
+            step("security", "sonnet", &first), step("tests", "haiku", &first),
+            step("verdict", "sonnet", &["summarise", "correctness", "security", "tests"]),
         ],
         "waves": [wave(&["summarise"]), wave(&["correctness", "security", "tests"]), wave(&["verdict"])],
     })

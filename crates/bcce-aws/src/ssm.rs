@@ -8,6 +8,7 @@ use aws_types::SdkConfig;
 use bcce_core::base::error::Fault;
 use bcce_core::config::documents::fits_parameter;
 use bcce_core::ports::{GetParameters, ListParameters, Parameter, PutParameter};
+use time::OffsetDateTime;
 
 use crate::fault::internal;
 use crate::lazily::Lazily;
@@ -59,6 +60,12 @@ fn revision(parameter: &aws_sdk_ssm::types::Parameter) -> u64 {
     at.unwrap_or_default() * VERSIONS + version.unwrap_or_default() % VERSIONS
 }
 
+/// Returns the time at which the parameter of a revision was written. Returns `None` if SSM did not say it.
+pub fn written_at(revision: u64) -> Option<OffsetDateTime> {
+    let second = i64::try_from(revision / VERSIONS).ok().filter(|second| *second > 0)?;
+    OffsetDateTime::from_unix_timestamp(second).ok()
+}
+
 fn pair(parameter: &aws_sdk_ssm::types::Parameter) -> Option<(String, String)> {
     Some((parameter.name()?.to_owned(), parameter.value()?.to_owned()))
 }
@@ -102,6 +109,8 @@ mod tests {
         let parameters = Parameters { client: mock_client!(aws_sdk_ssm, [&rule]).into() };
         let got = parameters.parameters(&["/a".into(), "/b".into()]).await.unwrap();
         let parameter = bcce_core::ports::Parameter { value: "1".into(), revision: 30_007 };
+        assert_eq!(written_at(parameter.revision), OffsetDateTime::from_unix_timestamp(3).ok());
+        assert_eq!(written_at(7), None, "without a time");
         assert_eq!(got, BTreeMap::from([("/a".into(), parameter)]));
     }
 

@@ -8,4 +8,5 @@ pub mod schema; // JSON schemas of authors and values checked against them
 mod text; // text -> document, with every problem at once
 mod tree; // JSON -> tree, with duplicate keys refused
 
+pub use repair::closest;
 pub use text::{Document, Draft, from_json, from_yaml, json};

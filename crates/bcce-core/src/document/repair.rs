@@ -192,7 +192,7 @@ fn quoted(text: &str) -> &str {
 }
 
 /// Returns the known name that differs from `name` by a typing error at most.
-fn closest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
+pub fn closest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
     let distance = |known: &String| strsim::damerau_levenshtein(name, known);
     let nearest = known.iter().min_by_key(|known| distance(known))?;
     (distance(nearest) <= 2.max(name.chars().count() / 4)).then_some(nearest)
