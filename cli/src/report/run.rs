@@ -39,8 +39,8 @@ impl<'a> Reported<'a> {
     pub fn page(&self) -> Page {
         let sections = [
             Some(timeline::section(self)),
-            steps::section(self),
             Some(money::section(self)),
+            steps::section(self),
             Some(decisions::section(self)),
             Some(self.seal.section("run")),
             Some(facts::section(self)),

@@ -54,7 +54,7 @@ impl Seal {
             Self::Open | Self::Unknown(_) => &[],
         };
         let body = html! {
-            p.seal class=(tone.class()) { (claim) }
+            p class={ "seal " (tone.class()) } { (claim) }
             ul.marked { @for each in lines { li { (marked(each)) } } }
         };
         Section { id: "seal", heading: "What was verified", lead, body }

@@ -12,9 +12,7 @@ use super::verified::{Sealed, Verified};
 use super::{inspect, manifest_attempt, taken_away};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::references::{placed_run, run_reference};
-use crate::run::Run;
 use crate::stack::{Stack, unknown};
-use crate::tracked::Tracked;
 
 /// Verifies a run. `attempt` is the number of the run attempt, or `None` for the latest that is sealed; `public_key` is
 /// a file with the key, or `None` for the key in KMS. `records` are those of its run attempts.
@@ -31,7 +29,7 @@ pub async fn verified(
     let places = stack.ledger.places(run_id).await?;
     let known = records.last().map(run_reference).or_else(|| places.last().map(placed_run));
     let Some(mut run) = known else {
-        return Err(unknown(&stack.environment, Run::NOUN, Run::GROUP, run_id));
+        return Err(unknown(&stack.environment, "run", "runs", run_id));
     };
     let key = Known::find(public_key, stack).await?;
     let packed = inspect_all(&stack.store, &places, &key.key).await?;

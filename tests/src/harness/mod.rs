@@ -7,9 +7,12 @@
 //! - [`proxy`]: the fault proxy between the functions and the services
 //! - [`plants`]: faults planted in the scripted model
 //! - [`cli`]: the `bcce` command
+//! - [`browser`]: opens HTML pages in Chromium
 //! - [`kills`]: kills functions while they work
 //! - [`seed`]: the source of the random choices of a test
 
+#[cfg(feature = "emulated")]
+pub mod browser;
 #[cfg(feature = "emulated")]
 pub mod budgets;
 #[cfg(feature = "emulated")]

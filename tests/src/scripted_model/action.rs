@@ -17,7 +17,8 @@ pub struct Action {
 #[derive(Clone, Copy, Debug)]
 pub enum Does {
     /// Answers with an error of this HTTP status, error code and message. In the message, `{model}` stands for the
-    /// model id, `{base}` for it without the prefix of a profile, and `{argument}` for the argument of the action.
+    /// model id, `{base}` for it without the prefix of a profile, `{argument}` for the argument of the action, and `{said}` for the
+    /// text that the script has the model say.
     Refuse(u16, &'static str, &'static str),
     /// Closes the connection without an answer.
     Reset,
@@ -103,6 +104,8 @@ const ACTIONS: &[(&str, Takes, Does)] = &[
     ("model-error", Nothing, Refuse(424, "ModelErrorException", "The model failed to process the request.")),
     ("quota", MaybeSeconds, Refuse(400, "ServiceQuotaExceededException", "Your request exceeds the service quota for your account.")),
     ("validation", Nothing, Refuse(400, "ValidationException", "The scripted request is not valid.")),
+    // The message is what the line `@model says` has.
+    ("refused-saying", Nothing, Refuse(400, "ValidationException", "{said}")),
     ("too-long", Nothing, Refuse(400, "ValidationException", "Input is too long for requested model.")),
     ("grammar", Nothing, Refuse(400, "ValidationException", "The compiled grammar is too large, which would cause performance issues. Simplify your tool schemas or reduce the number of strict tools.")),
     ("needs-profile", Nothing, Refuse(400, "ValidationException", "Invocation of model ID {model} with on-demand throughput isn\u{2019}t supported. Retry your request with the ID or ARN of an inference profile that contains this model.")),

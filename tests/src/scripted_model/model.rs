@@ -99,6 +99,8 @@ impl Model {
                 let message = message.replace("{model}", &operation.model_id);
                 let message = message.replace("{base}", base(&operation.model_id));
                 let message = message.replace("{argument}", &argument);
+                let said = script.says(prompt.caller.step.as_deref()).unwrap_or_default();
+                let message = message.replace("{said}", said);
                 Ok(Reply::Refused(Refusal { status, code, message, retry_after_s }))
             }
             Does::Answer(change) => {
@@ -194,6 +196,16 @@ mod tests {
         assert_eq!((refusal.status, refusal.code), (400, "ValidationException"));
         assert!(refusal.message.contains("unknown action `thortle`"), "{}", refusal.message);
         assert_eq!(model.calls(Some("run-1"))[0]["action"], "refused");
+    }
+
+    #[test]
+    fn a_refusal_has_the_message_of_the_script() {
+        let script = "@model *: refused-saying\n@model says: <b>(no),\\nno</b>";
+        let refusal = refused(ask(&Model::default(), "us-east-1", script));
+        assert_eq!(
+            (refusal.code, refusal.message.as_str()),
+            ("ValidationException", "<b>(no),\nno</b>")
+        );
     }
 
     #[test]

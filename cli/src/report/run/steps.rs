@@ -1,3 +1,5 @@
+//! How the steps of the run fit together: a drawing with the state of each step.
+
 use maud::html;
 
 use super::Reported;
