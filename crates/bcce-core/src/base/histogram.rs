@@ -66,11 +66,38 @@ impl Histogram {
         found.map(|(bucket, _)| middle(*bucket))
     }
 
+    /// Returns the values as bars of a diagram: at most `most` of them, without a gap from the lowest value to the highest.
+    /// Each bar joins as many buckets, a power of two. The bars of an empty histogram are none.
+    pub fn bars(&self, most: usize) -> Vec<Bar> {
+        let (Some(first), Some(last)) = (self.0.keys().next(), self.0.keys().next_back()) else {
+            return Vec::new();
+        };
+        let of = |joined: u32| (first >> joined)..=(last >> joined);
+        let joined = (0..u16::BITS).find(|joined| of(*joined).count() <= most.max(1));
+        let joined = joined.unwrap_or(u16::BITS - 1);
+        let bar = |place: u16| {
+            let (from, end) = (place << joined, ((u32::from(place) + 1) << joined) as u16);
+            let values = self.0.range(from..end).map(|(_, times)| times).sum();
+            Bar { from: lowest(from), to: lowest(end - 1) + (width(end - 1) - 1), values }
+        };
+        of(joined).map(bar).collect()
+    }
+
     /// Returns the highest value that the highest bucket with values can hold. No value is above it, and the highest
     /// value is at most an eighth below it. Returns `None` if the histogram is empty.
     pub fn highest(&self) -> Option<u64> {
         self.0.keys().next_back().map(|bucket| lowest(*bucket) + (width(*bucket) - 1))
     }
+}
+
+/// A bar of a diagram ([`Histogram::bars`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bar {
+    /// The lowest and the highest value that the bar can hold.
+    pub from: u64,
+    pub to: u64,
+    /// The number of its values.
+    pub values: u64,
 }
 
 impl From<Vec<(u16, u64)>> for Histogram {
@@ -157,6 +184,20 @@ mod tests {
             );
         }
         assert_eq!((of([300]).highest(), Histogram::default().highest()), (Some(319), None));
+    }
+
+    #[test]
+    fn bars_have_all_values_and_no_gap() {
+        let all = of([3, 400, 420, 900, 1_500, 70_000, u64::MAX]);
+        for most in [1, 2, 12, 1_000] {
+            let bars = all.bars(most);
+            assert!((1..=most).contains(&bars.len()), "{most}");
+            assert_eq!(bars.iter().map(|bar| bar.values).sum::<u64>(), 7);
+            assert!(bars[0].from <= 3 && bars.last().unwrap().to == u64::MAX);
+            assert!(bars.windows(2).all(|two| two[0].to + 1 == two[1].from), "{bars:?}");
+        }
+        assert_eq!(of([300, 300]).bars(12), [Bar { from: 288, to: 319, values: 2 }]);
+        assert_eq!(Histogram::default().bars(12), []);
     }
 
     #[test]
