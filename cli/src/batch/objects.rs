@@ -47,16 +47,16 @@ fn not_over(stack: &Stack, batch_id: &str) -> Failure {
     }
 }
 
-/// Prints the lines of an object. `what` names its content: `results` or `outputs`.
+/// Prints the lines of an object that are `wanted`. `what` names its content: `results` or `outputs`.
 ///
 /// # Errors
 /// There is no such object, or its digest is not the one that the manifest lists. The digest is known only after the
 /// lines were printed.
-pub async fn print<F: Fn(&[u8]) -> bool>(
+pub async fn print(
     stack: &Stack,
     object: Option<&ArtifactRef>,
     what: &str,
-    mut lines: Lines<F>,
+    wanted: impl Fn(&[u8]) -> bool,
     out: &mut dyn Write,
 ) -> Outcome<()> {
     let failed = |what: String, then: &str| Failure { exit: Exit::Failed, what, then: then.into() };
@@ -65,28 +65,43 @@ pub async fn print<F: Fn(&[u8]) -> bool>(
     let object = object.ok_or_else(none)?;
     let location =
         Location { bucket: stack.outputs.artifact_bucket.clone(), key: object.key.clone() };
-    let opened = stack.sources.open(&location, None).await?;
+    let write = |line: &[u8]| if wanted(line) { Ok(out.write_all(line)?) } else { Ok(()) };
+    let digest = each_line(&stack.sources, &location, write).await?;
     let gone = || {
         failed(
             format!("there is no {location}"),
             "its retention period in the bucket may have ended",
         )
     };
-    let mut source = opened.ok_or_else(gone)?;
-    let mut digest = Digest::default();
-    while let Some(bytes) = source.body.next_bytes().await? {
-        digest.add(&bytes);
-        lines.push(&bytes, out)?;
-    }
-    lines.finish(out)?;
+    let digest = digest.ok_or_else(gone)?;
     out.flush()?;
-    if digest.hex() == object.sha256 {
+    if digest == object.sha256 {
         return Ok(());
     }
     Err(failed(
         format!("{location} does not have the digest that the manifest lists"),
         "the printed lines are not those that were sealed; `bcce batch verify` shows the faults",
     ))
+}
+
+/// Hands each line of an object to `take`, with its line break, and returns the SHA-256 digest of the object. Holds one
+/// line in memory. Returns `None` if the object does not exist.
+///
+/// # Errors
+/// The object cannot be read, and the errors of `take`.
+pub async fn each_line(
+    sources: &impl OpenSource,
+    location: &Location,
+    mut take: impl FnMut(&[u8]) -> Outcome<()>,
+) -> Outcome<Option<String>> {
+    let Some(mut source) = sources.open(location, None).await? else { return Ok(None) };
+    let (mut digest, mut lines) = (Digest::default(), Lines::default());
+    while let Some(bytes) = source.body.next_bytes().await? {
+        digest.add(&bytes);
+        lines.push(&bytes, &mut take)?;
+    }
+    lines.finish(&mut take)?;
+    Ok(Some(digest.hex()))
 }
 
 /// Returns the SHA-256 digest and the size of an object, or `None` if it does not exist.
@@ -103,30 +118,24 @@ pub async fn digest(
     Ok(Some(ArtifactRef { key: location.key.clone(), sha256: digest.hex(), bytes }))
 }
 
-/// Splits the pieces of an object into lines and writes those that are wanted. Holds one line in memory.
-pub struct Lines<F> {
-    wanted: F,
-    line: Vec<u8>,
-}
+/// Splits the pieces of an object into lines. Holds one line in memory.
+#[derive(Default)]
+struct Lines(Vec<u8>);
 
-impl<F: Fn(&[u8]) -> bool> Lines<F> {
-    pub fn new(wanted: F) -> Self {
-        Self { wanted, line: Vec::new() }
-    }
-
-    fn push(&mut self, bytes: &[u8], out: &mut dyn Write) -> std::io::Result<()> {
+impl Lines {
+    fn push(&mut self, bytes: &[u8], take: &mut impl FnMut(&[u8]) -> Outcome<()>) -> Outcome<()> {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            self.line.extend_from_slice(piece);
+            self.0.extend_from_slice(piece);
             if piece.ends_with(b"\n") {
-                self.finish(out)?;
+                self.finish(take)?;
             }
         }
         Ok(())
     }
 
-    fn finish(&mut self, out: &mut dyn Write) -> std::io::Result<()> {
-        let line = std::mem::take(&mut self.line);
-        if !line.is_empty() && (self.wanted)(&line) { out.write_all(&line) } else { Ok(()) }
+    fn finish(&mut self, take: &mut impl FnMut(&[u8]) -> Outcome<()>) -> Outcome<()> {
+        let line = std::mem::take(&mut self.0);
+        if line.is_empty() { Ok(()) } else { take(&line) }
     }
 }
 
@@ -138,10 +147,14 @@ mod tests {
     fn lines_are_whole_however_they_come() {
         let text = b"one\ntwo\nthree";
         for piece in 1..=text.len() {
-            let (mut lines, mut out) = (Lines::new(|line| !line.starts_with(b"tw")), Vec::new());
-            text.chunks(piece).for_each(|bytes| lines.push(bytes, &mut out).unwrap());
-            lines.finish(&mut out).unwrap();
-            assert_eq!(out, b"one\nthree", "in pieces of {piece} bytes");
+            let (mut lines, mut found) = (Lines::default(), Vec::new());
+            let mut take = |line: &[u8]| {
+                found.push(String::from_utf8_lossy(line).into_owned());
+                Ok(())
+            };
+            text.chunks(piece).for_each(|bytes| lines.push(bytes, &mut take).unwrap());
+            lines.finish(&mut take).unwrap();
+            assert_eq!(found, ["one\n", "two\n", "three"], "in pieces of {piece} bytes");
         }
     }
 }

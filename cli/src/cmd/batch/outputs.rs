@@ -1,6 +1,6 @@
 use std::io::Write;
 
-use crate::batch::objects::{Lines, manifest, print};
+use crate::batch::objects::{manifest, print};
 use crate::exit::{Exit, Outcome};
 use crate::json::{self, Field};
 use crate::lookup::BatchName;
@@ -33,6 +33,6 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let stack = Stack::find(world).await?;
     let batch_id = args.batch.find(&stack, world).await?;
     let manifest = manifest(&stack, &batch_id, args.attempt).await?;
-    print(&stack, manifest.outputs.as_ref(), "outputs", Lines::new(|_| true), out).await?;
+    print(&stack, manifest.outputs.as_ref(), "outputs", |_| true, out).await?;
     Ok(Exit::Done)
 }

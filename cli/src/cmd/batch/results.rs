@@ -2,7 +2,7 @@ use std::io::Write;
 
 use bcce_core::batch::{BatchManifest, ItemResult, ItemStatus};
 
-use crate::batch::objects::{Lines, manifest, print};
+use crate::batch::objects::{manifest, print};
 use crate::exit::{Exit, Outcome};
 use crate::json::{self, Field};
 use crate::lookup::BatchName;
@@ -40,7 +40,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let batch_id = args.batch.find(&stack, world).await?;
     let manifest: BatchManifest = manifest(&stack, &batch_id, args.attempt).await?;
     let wanted = |line: &[u8]| !args.failed || did_not_succeed(line);
-    print(&stack, manifest.results.as_ref(), "results", Lines::new(wanted), out).await?;
+    print(&stack, manifest.results.as_ref(), "results", wanted, out).await?;
     Ok(Exit::Done)
 }
 
