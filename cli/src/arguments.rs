@@ -50,7 +50,7 @@ pub enum Verb {
     /// nothing is done. A packed item of a batch needs its whole id.
     #[command(subcommand)]
     Runs(Runs),
-    /// Submit, list, watch, read, verify, retry, cancel and finalize batches
+    /// Submit, list, watch, read, report, verify, retry, cancel and finalize batches
     ///
     /// A batch is named by its id, by the first characters of its id (at least 4) or by its request id. The first
     /// characters are searched in the batches of the last 30 days. If several batches have the name, they are listed,
@@ -225,6 +225,17 @@ pub enum Batch {
     Results(cmd::batch::results::Args),
     /// Print one line of JSON for each item that succeeded, with its answer
     Outputs(cmd::batch::outputs::Args),
+    /// Write a page of HTML about a batch: what became of its items, why some failed, and what they took and cost
+    ///
+    /// The page is one file that needs no network and has no script. It shows the progress, each cause with an example
+    /// and what to do, the distribution of times and costs, what AWS itself takes, the slowest and dearest items, and
+    /// whether the seal of the batch is right. It has no prompts and no answers, but ids of items, messages of errors
+    /// and the request id.
+    ///
+    /// Times and costs are those of all runs, if they are packed. Of runs with executions of their own, at most 10,000
+    /// manifests are read, spread evenly, and the page says so. Of a batch under way, the page shows the progress, and
+    /// the runs of its parts that are sealed.
+    Report(cmd::batch::report::Args),
     /// Verify the signature of a batch and the digests of its results and outputs
     ///
     /// Verifies also each part of a packed batch: its signature, its digests, and that its root is that of the manifests

@@ -5,7 +5,7 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use time::{OffsetDateTime, UtcOffset};
 
-pub use bcce_core::base::figures::count;
+pub use bcce_core::base::figures::{count, dollars};
 use bcce_core::base::usage::Usage;
 use bcce_core::call::attempt::Totals;
 
@@ -17,9 +17,9 @@ pub fn stamp(at: OffsetDateTime) -> String {
     at.to_offset(UtcOffset::UTC).format(STAMP).unwrap_or_default()
 }
 
-/// Formats a count with its noun: `1 step`, `2 steps`.
+/// Formats a count with its noun: `1 step`, `2,000 steps`.
 pub fn plural(n: usize, noun: &str) -> String {
-    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+    format!("{} {noun}{}", count(n as u64), if n == 1 { "" } else { "s" })
 }
 
 /// Formats milliseconds: `850 ms`, `12.3 s`, `2 m 03 s`, `1 h 02 m`.
@@ -75,6 +75,16 @@ pub fn cost(totals: &Totals) -> String {
     }
 }
 
+/// Formats a cost for a headline: with cents from a dollar on, rounded up, and below that as [`cost`] does.
+pub fn rough_cost(totals: &Totals) -> String {
+    let known = totals.known_cost();
+    match (known < Decimal::ONE, totals.cost_usd) {
+        (true, _) => cost(totals),
+        (false, Some(_)) => dollars(known),
+        (false, None) => format!("{} + unknown", dollars(known)),
+    }
+}
+
 /// Formats the tokens: `1,204 tokens in, 312 out`. Tokens read from or written to the cache count as tokens in.
 pub fn tokens(totals: &Totals) -> String {
     let usage = totals.usage.or(totals.known_usage).unwrap_or_default();
@@ -119,6 +129,12 @@ mod tests {
         assert_eq!(exact_cost(&totals), "$0.005 + unknown");
         let nothing = Totals { priced_subtotal_usd: Some(Decimal::ZERO), ..Totals::default() };
         assert_eq!(exact_cost(&nothing), "unknown");
+        let large = |cost_usd, part| {
+            rough_cost(&Totals { cost_usd, priced_subtotal_usd: part, ..Totals::default() })
+        };
+        let usd = Some(Decimal::new(417_639, 4));
+        assert_eq!([large(usd, None), large(None, usd)], ["$41.77", "$41.77 + unknown"]);
+        assert_eq!(large(Some(Decimal::new(31, 4)), None), "$0.0031");
         assert_eq!(tokens(&totals), "0 tokens in, 0 out + unknown");
     }
 }

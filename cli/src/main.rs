@@ -72,6 +72,7 @@ async fn main() -> ExitCode {
         Verb::Batch(Batch::Status(args)) => cmd::batch::status::run(args, &world, out).await,
         Verb::Batch(Batch::Results(args)) => cmd::batch::results::run(args, &world, out).await,
         Verb::Batch(Batch::Outputs(args)) => cmd::batch::outputs::run(args, &world, out).await,
+        Verb::Batch(Batch::Report(args)) => cmd::batch::report::run(args, &world, out).await,
         Verb::Batch(Batch::Verify(args)) => cmd::batch::verify::run(args, &world, out).await,
         Verb::Batch(Batch::Retry(args)) => cmd::batch::retry::run(args, &world, out).await,
         Verb::Batch(Batch::Cancel(args)) => cmd::batch::cancel::run(args, &world, out).await,

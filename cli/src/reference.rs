@@ -8,7 +8,8 @@ use crate::arguments::Cli;
 use crate::manual::{Format, commands, left_over, pages, write};
 
 /// The commands without `--json`, each with the reason.
-const WITHOUT_JSON: [(&str, &str); 6] = [
+const WITHOUT_JSON: [(&str, &str); 7] = [
+    ("batch report", "writes a page; `bcce batch status --json` has its counts and sums"),
     ("batch results", "prints JSON lines"),
     ("batch outputs", "prints JSON lines"),
     ("key", "prints PEM"),

@@ -126,10 +126,7 @@ impl Stack {
 
     /// Returns a command line for this stack, with `--env` unless the environment is the default.
     pub fn command(&self, rest: &str) -> String {
-        match self.environment.as_str() {
-            "dev" => format!("bcce {rest}"),
-            other => format!("bcce --env {other} {rest}"),
-        }
+        command_of(&self.environment, rest)
     }
 
     /// Returns the names of the workflows.
@@ -170,6 +167,14 @@ impl Stack {
             return Ok((next, None));
         }
         Ok((batch, Some(record)))
+    }
+}
+
+/// Returns a command line for an environment, with `--env` unless it is the default.
+pub fn command_of(environment: &str, rest: &str) -> String {
+    match environment {
+        "dev" => format!("bcce {rest}"),
+        other => format!("bcce --env {other} {rest}"),
     }
 }
 

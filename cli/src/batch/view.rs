@@ -205,7 +205,7 @@ fn found(opened: &Opened) -> String {
 }
 
 /// Describes the mode and its reasons: `on demand, 20 at a time: <reason>`.
-fn manner(opened: &Opened) -> String {
+pub fn manner(opened: &Opened) -> String {
     let mode = match opened.mode {
         Mode::OnDemand => "on demand",
         Mode::Bulk => "in bulk",
@@ -226,12 +226,7 @@ fn jobs(jobs: &[JobRecord]) -> Option<String> {
     }
     let mut by_status: BTreeMap<String, usize> = BTreeMap::new();
     for job in jobs {
-        let status = match job.status {
-            Some(status) => format!("{status:?}"),
-            None if job.is_starting => "starting".to_owned(),
-            None => "not started".to_owned(),
-        };
-        *by_status.entry(status).or_default() += 1;
+        *by_status.entry(job_status(job)).or_default() += 1;
     }
     let statuses: Vec<String> =
         by_status.iter().map(|(status, count)| format!("{count} {status}")).collect();
@@ -244,6 +239,15 @@ fn jobs(jobs: &[JobRecord]) -> Option<String> {
         statuses.join(", "),
         figures::count(processed)
     ))
+}
+
+/// Returns the status of a bulk job, as the service spells it.
+pub fn job_status(job: &JobRecord) -> String {
+    match job.status {
+        Some(status) => format!("{status:?}"),
+        None if job.is_starting => "starting".to_owned(),
+        None => "not started".to_owned(),
+    }
 }
 
 /// Describes the leftovers of each bulk job in which nearly all records failed.
@@ -266,7 +270,7 @@ pub fn paused(batch: &Batch, now: OffsetDateTime) -> Option<String> {
 }
 
 /// Describes why the batch halted, if it did.
-fn halted(batch: &Batch) -> Option<String> {
+pub fn halted(batch: &Batch) -> Option<String> {
     let halt = batch.progress.halted.as_ref()?;
     let (at, because) = (figures::stamp(halt.at), &halt.because);
     Some(format!("{at}: {because}; no further item is started"))

@@ -4,6 +4,7 @@ pub mod cancel;
 pub mod finalize;
 pub mod list;
 pub mod outputs;
+pub mod report;
 pub mod results;
 pub mod retry;
 pub mod status;

@@ -20,6 +20,10 @@ use crate::paint::{Ink, Line, span};
 /// The price list that is used unless an option names another one.
 const LIST: &str = include_str!("../../../infra/config/platform_prices.yaml");
 
+/// What the cost of a use does not include.
+pub const NOT_INCLUDED: &str =
+    "Not included: logs, and the time of functions other than their wait for models.";
+
 /// The document `platform_prices.yaml`: what AWS charges besides tokens.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -107,19 +111,25 @@ impl PlatformPrices {
         })
     }
 
+    /// Returns the name, the kind, the count and the cost of each kind that a use has, the dearest first.
+    pub fn costs(&self, taken: &PlatformUse) -> Vec<(&'static str, Charge, u64, Decimal)> {
+        let cost = |(charge, count)| (label(charge), charge, count, self.cost(charge, count));
+        let mut costs: Vec<_> = taken.iter().map(cost).collect();
+        costs.sort_by_key(|(_, _, _, cost)| std::cmp::Reverse(*cost));
+        costs
+    }
+
     /// Returns the table of a use: the count, price and cost of each kind, the dearest first.
     fn table(&self, taken: &PlatformUse) -> Table {
-        let mut charges: Vec<(Charge, u64)> = taken.iter().collect();
-        charges.sort_by_key(|(charge, count)| std::cmp::Reverse(self.cost(*charge, *count)));
-        let row = |(charge, count): (Charge, u64)| {
+        let row = |(label, charge, count, cost): (&str, Charge, u64, Decimal)| {
             Row::plain([
-                label(charge).to_owned(),
+                label.to_owned(),
                 figures::count(count),
                 format!("${}", self.of(charge).normalize()),
-                figures::usd(self.cost(charge, count)),
+                figures::usd(cost),
             ])
         };
-        let mut rows: Vec<Row> = charges.into_iter().map(row).collect();
+        let mut rows: Vec<Row> = self.costs(taken).into_iter().map(row).collect();
         let total =
             ["total".to_owned(), String::new(), String::new(), figures::usd(self.total(taken))];
         rows.push(Row::plain(total).bold());
@@ -132,8 +142,7 @@ impl PlatformPrices {
         let mut lines = self.table(&total.platform).lines(None);
         lines.push(Vec::new());
         let (usd, tokens) = (self.total(&total.platform), total.cost());
-        let without = total.runs_without_platform();
-        if !tokens.is_zero() && without == 0 {
+        if !tokens.is_zero() && total.runs_without_platform() == 0 {
             let text = format!(
                 "This is {} of the known cost of tokens, at the prices of {} for AWS.",
                 percent(share(usd, tokens)).trim_start(),
@@ -141,21 +150,22 @@ impl PlatformPrices {
             );
             lines.push(vec![span(Ink::Plain, text)]);
         }
-        let text =
-            "Not included: logs, and the time of functions other than their wait for models.";
-        lines.push(vec![span(Ink::Plain, text)]);
-        if without > 0 {
-            let whose = if without == 1 {
-                "manifest does not state its"
-            } else {
-                "manifests do not state their"
-            };
-            let runs = figures::plural(without as usize, "run");
-            let text = format!("Not included: {runs}, whose {whose} use of AWS.");
-            lines.push(vec![span(Ink::Yellow, text)]);
-        }
+        lines.push(vec![span(Ink::Plain, NOT_INCLUDED)]);
+        lines.extend(without(total).map(|text| vec![span(Ink::Yellow, text)]));
         lines
     }
+}
+
+/// Describes the runs whose use is not in the sums, if there are any.
+pub fn without(total: &Sums) -> Option<String> {
+    let without = total.runs_without_platform();
+    let whose = match without {
+        0 => return None,
+        1 => "manifest does not state its",
+        _ => "manifests do not state their",
+    };
+    let runs = figures::plural(without as usize, "run");
+    Some(format!("Not included: {runs}, whose {whose} use of AWS."))
 }
 
 /// Returns the name of a kind for people.

@@ -1,0 +1,97 @@
+//! The report of a batch: what became of its items, why some have no answer, what they took and cost, and which of them
+//! to look at.
+
+pub mod items; // sums the items
+pub mod read; // reads the results and the manifests of the runs
+pub mod worst; // the items with the highest values
+mod advice; // what to do about an error
+mod facts; // the batch itself, and what the report is computed from
+mod cost; // what the items cost
+mod failures; // why items have no answer
+mod outcomes; // what became of the items
+mod summary; // the headline and the large numbers
+mod times; // how long the items took
+#[cfg(test)]
+pub mod samples; // batches with their runs, for tests
+#[cfg(test)]
+mod tests;
+
+use bcce_core::batch::bulk::JobRecord;
+use time::OffsetDateTime;
+
+use self::items::Items;
+use self::read::Basis;
+use super::page::Page;
+use super::seal::Seal;
+use crate::batch::Batch;
+use crate::metrics::platform::PlatformPrices;
+use crate::stack::command_of;
+
+/// What a report shows.
+pub struct Report {
+    pub batch: Batch,
+    pub items: Items,
+    pub basis: Basis,
+    pub seal: Seal,
+    /// The prices of AWS besides tokens.
+    pub prices: PlatformPrices,
+    pub environment: String,
+    /// The time at which the state was read.
+    pub now: OffsetDateTime,
+}
+
+impl Report {
+    /// Returns the page. `command` is the command line that wrote it.
+    pub fn page(&self, command: String) -> Page {
+        let reference = &self.batch.reference;
+        let sections = [
+            Some(outcomes::section(self)),
+            failures::section(self),
+            times::section(self),
+            cost::section(self),
+            worst::section(self),
+            Some(self.seal.section("batch")),
+            Some(facts::section(self)),
+        ];
+        Page {
+            title: format!("Batch {}", reference.batch_id),
+            kicker: summary::kicker(self),
+            headline: summary::headline(self),
+            tone: summary::tone(self),
+            error: summary::error(self),
+            lead: summary::lead(self),
+            numbers: summary::numbers(self),
+            sections: sections.into_iter().flatten().collect(),
+            command,
+            made_at: self.now,
+        }
+    }
+
+    /// Returns the start of the batch, and its end or the time at which it was seen.
+    fn span(&self) -> (OffsetDateTime, OffsetDateTime) {
+        let record = self.batch.record.as_ref();
+        let ended = self.batch.manifest.as_ref().map(|manifest| manifest.ended_at);
+        (record.map_or(self.now, |record| record.started_at), ended.unwrap_or(self.now))
+    }
+
+    /// Returns the number of runs of this attempt that have ended.
+    fn over(&self) -> u64 {
+        match self.basis {
+            Basis::Whole => self.items.runs,
+            _ => self.batch.progress.over(),
+        }
+    }
+
+    /// Returns the bulk jobs. Empty in other modes.
+    fn jobs(&self) -> &[JobRecord] {
+        match &self.batch.manifest {
+            Some(manifest) => &manifest.bulk,
+            None => &self.batch.jobs,
+        }
+    }
+
+    /// Returns a command line for the stack of the batch.
+    fn command(&self, rest: &str) -> String {
+        command_of(&self.environment, rest)
+    }
+}
