@@ -284,7 +284,7 @@ pub enum Metrics {
     /// The amounts are sums of what the manifests of runs and of parts of batches state, and are exact in JSON and CSV.
     /// A call counts on the UTC day on which it started, once its run or its part of a batch is sealed. Calls whose
     /// usage or price is unknown are listed below the table and are never counted as 0. With --platform, what AWS
-    /// charges for these runs besides tokens is added.
+    /// charges for these runs besides tokens is added. With --html, a page shows the same with diagrams.
     Cost(cmd::metrics::cost::Args),
     /// Show the tokens of a period by model or another dimension
     Usage(cmd::metrics::usage::Args),

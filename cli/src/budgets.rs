@@ -214,7 +214,8 @@ impl Counted {
         }
     }
 
-    fn payer(&self) -> String {
+    /// Describes who pays: `environment`, `workflow explain`, `each run`.
+    pub fn payer(&self) -> String {
         let scope = String::from(self.scope.clone());
         if self.window.is_none() {
             let of = if self.only.is_empty() { "" } else { " of " };
@@ -223,6 +224,21 @@ impl Counted {
         match self.value.as_str() {
             "" => scope,
             value => format!("{scope} {value}"),
+        }
+    }
+
+    /// Returns the share of the limit that is spent or reserved.
+    pub fn used(&self) -> f64 {
+        share(self.state.spent() + self.state.reserved(), self.limit)
+    }
+
+    /// Describes how long the budget lasts: `until 2026-11-15 12:00:00Z`. Returns `None` if that is unknown.
+    pub fn describe_lasts(&self, now: OffsetDateTime) -> Option<String> {
+        match self.lasts(now) {
+            Lasts::UsedUp => Some("used up".to_owned()),
+            Lasts::Until(until) => Some(format!("until {}", crate::figures::stamp(until))),
+            Lasts::ForTheWindow => Some("for its window".to_owned()),
+            Lasts::Unknown => None,
         }
     }
 
@@ -237,19 +253,13 @@ impl Counted {
                 [self.name.clone(), self.payer(), none(), none(), limit, none(), none(), none()];
             return Row::plain(texts);
         };
-        let used = self.state.spent() + self.state.reserved();
-        let part = share(used, self.limit);
+        let part = self.used();
         let ink = match part {
             0.9.. => Ink::Red,
             0.8.. => Ink::Yellow,
             _ => Ink::Plain,
         };
-        let lasts = match self.lasts(now) {
-            Lasts::UsedUp => "used up".to_owned(),
-            Lasts::Until(until) => format!("until {}", crate::figures::stamp(until)),
-            Lasts::ForTheWindow => "for its window".to_owned(),
-            Lasts::Unknown => "-".to_owned(),
-        };
+        let lasts = self.describe_lasts(now).unwrap_or_else(|| "-".to_owned());
         let texts = [
             self.name.clone(),
             self.payer(),

@@ -212,6 +212,14 @@ impl Filters {
         lists.chain(tags).collect::<serde_json::Map<_, _>>().into()
     }
 
+    /// Returns the options that select the same: ` --workflow explain --tag team=search`.
+    pub fn options(&self) -> String {
+        let lists = self.lists().into_iter();
+        let lists = lists.flat_map(|(name, values)| values.iter().map(move |v| (name, v.clone())));
+        let tags = self.tag.iter().map(|(name, value)| ("tag", format!("{name}={value}")));
+        lists.chain(tags).map(|(name, value)| format!(" --{name} {value}")).collect()
+    }
+
     /// Describes the filters: ` of workflow explain and tenant default`. Returns an empty text without filters.
     pub fn describe(&self) -> String {
         let mut parts: Vec<String> = self

@@ -175,16 +175,17 @@ fn per_day(selected: &Selected) -> Line {
 }
 
 /// The groups in the order in which they are printed.
-struct Sorted {
-    now: Groups,
+pub struct Sorted {
+    pub now: Groups,
     before: Option<Groups>,
-    names: Vec<String>,
-    total: Sums,
-    total_before: Sums,
+    pub names: Vec<String>,
+    pub total: Sums,
+    pub total_before: Sums,
 }
 
 impl Sorted {
-    fn of(selected: &Selected) -> Self {
+    /// Sums the selected usage by group.
+    pub fn of(selected: &Selected) -> Self {
         let of = |days| Groups::of(days, &selected.filters, &selected.by);
         let (mut now, before) = (of(&selected.days), selected.before.as_deref().map(of));
         now.complete(selected.period);
@@ -210,7 +211,7 @@ impl Sorted {
 
     /// Returns the sums of a group in the period before. Returns `None` without a comparison, and for days, which are
     /// compared in sum only.
-    fn before(&self, name: &str) -> Option<Sums> {
+    pub fn before(&self, name: &str) -> Option<Sums> {
         let before = self.before.as_ref().filter(|before| before.by != Dimension::Day)?;
         Some(before.get(name))
     }
@@ -290,7 +291,7 @@ impl Sorted {
 }
 
 /// Formats the change of a cost: `+12 %`, `-100 %`, `new`. Returns an empty text if one of the costs is not fully known.
-fn change(now: &Totals, before: &Totals) -> String {
+pub fn change(now: &Totals, before: &Totals) -> String {
     match (now.cost_usd, before.cost_usd) {
         (Some(now), Some(before)) if now == before => {
             if now.is_zero() {

@@ -1,12 +1,16 @@
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use crate::budgets::counted;
 use crate::exit::Outcome;
 use crate::json;
 use crate::metrics::dimension::Dimension;
 use crate::metrics::platform::PlatformPrices;
 use crate::metrics::print;
 use crate::metrics::{Selected, Selection, View};
+use crate::report::cost;
+use crate::report::file::PageFile;
+use crate::stack::{Stack, command_of};
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
@@ -20,13 +24,19 @@ pub struct Args {
     /// Show what AWS charges besides tokens as well; with a group that runs have: workflow, tenant, day or tag:NAME
     #[arg(long)]
     platform: bool,
+    /// Write a page of HTML to this file, or to standard output with `-`, with --platform if the group allows it; an
+    /// existing file is replaced
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "csv"])]
+    html: Option<PathBuf>,
     /// Take the prices of AWS from this file; infra/config/platform_prices.yaml is an example
     #[arg(long, value_name = "FILE", requires = "platform")]
     platform_prices: Option<PathBuf>,
 }
 
 pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
-    let prices = match args.platform {
+    // A page shows what AWS takes whenever it is known.
+    let is_known = args.html.is_some() && args.selection.check_of_runs().is_ok();
+    let prices = match args.platform || is_known {
         true => Some(PlatformPrices::read(args.platform_prices.as_deref())?),
         false => None,
     };
@@ -35,5 +45,30 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     }
     let selected = args.selection.read(Dimension::Workflow, args.compare, world).await?;
     let selected = Selected { platform: prices, ..selected };
-    print::sums(&selected, View::Cost, world, out)
+    let Some(html) = args.html else { return print::sums(&selected, View::Cost, world, out) };
+    let prices = args.platform_prices.as_deref();
+    let command = command_of(&world.environment, &written(&selected, prices, &html));
+    let now = world.now();
+    let budgets = match selected.period.to == now.date() {
+        true => counted(&Stack::find(world).await?, None, now).await?,
+        false => Vec::new(),
+    };
+    let page = cost::page(&selected, &budgets, command, now);
+    PageFile { html }.write(&page.render(), out)
+}
+
+/// Returns the command line that writes the same page on another day as well.
+fn written(selected: &Selected, prices: Option<&Path>, html: &Path) -> String {
+    let Selected { period, by, filters, .. } = selected;
+    let compare = if selected.before.is_some() { " --compare" } else { "" };
+    let prices = prices.map(|file| format!(" --platform --platform-prices {}", file.display()));
+    let prices = prices.unwrap_or_default();
+    format!(
+        "metrics cost --period {}..{} --by {}{}{compare}{prices} --html {}",
+        period.from,
+        period.to,
+        by.name(),
+        filters.options(),
+        html.display()
+    )
 }

@@ -77,3 +77,14 @@ fn each_dimension_is_written_as_it_is_read() {
         assert!(parse(wrong).is_err(), "{wrong}");
     }
 }
+
+#[test]
+fn filters_are_written_as_the_options_that_select_the_same() {
+    let filters = Filters {
+        workflow: vec!["a".into(), "b".into()],
+        tag: vec![("team".into(), "x".into())],
+        ..Filters::default()
+    };
+    assert_eq!(filters.options(), " --workflow a --workflow b --tag team=x");
+    assert_eq!(Filters::default().options(), "");
+}
