@@ -20,12 +20,12 @@ use runs::{Ended, ended};
 
 const START: OffsetDateTime = datetime!(2026-12-01 00:00 UTC);
 
-/// Simulates `days` of a stack that starts a run each `every`, and returns the names of the alarms that fired. `outcome`
+/// Simulates a stack that starts a run each `every` for the time `lasts`, and returns the names of the alarms that fired. `outcome`
 /// says how run number `n` ends, or that it hangs. A run takes three minutes.
-fn fired(days: i64, every: Duration, outcome: impl Fn(i64) -> Option<Ended>) -> Vec<String> {
+fn fired(lasts: Duration, every: Duration, outcome: impl Fn(i64) -> Option<Ended>) -> Vec<String> {
     let mut alarms = Alarms::of_the_template();
     let mut all = BTreeSet::new();
-    let end = START + Duration::days(days);
+    let end = START + lasts;
     let mut evaluated = START;
     for n in 0.. {
         let at = START + every * i32::try_from(n).unwrap();
@@ -45,16 +45,17 @@ fn fired(days: i64, every: Duration, outcome: impl Fn(i64) -> Option<Ended>) -> 
 }
 
 const HOURS_8: Duration = Duration::hours(8);
+const HALF_DAY: Duration = Duration::hours(12);
 const MINUTE: Duration = Duration::MINUTE;
 
 /// Three runs a day, one of which fails: a notification reports the run, and no alarm does.
 #[test]
 fn a_quiet_stack_is_silent_for_a_month() {
     let outcome = |n: i64| if n % 3 == n / 3 % 3 { Ended::Failed } else { Ended::Succeeded };
-    assert_eq!(fired(30, HOURS_8, |n| Some(outcome(n))), [""; 0]);
+    assert_eq!(fired(Duration::days(30), HOURS_8, |n| Some(outcome(n))), [""; 0]);
     // A day on which each run fails is no alarm either.
     let bad_day = |n: i64| if n / 3 == 10 { Ended::Failed } else { Ended::Succeeded };
-    assert_eq!(fired(30, HOURS_8, |n| Some(bad_day(n))), [""; 0]);
+    assert_eq!(fired(Duration::days(30), HOURS_8, |n| Some(bad_day(n))), [""; 0]);
 }
 
 /// A busy stack has runs that fail and fail over, now and then in a row, and an hour in which its first region is out.
@@ -68,42 +69,46 @@ fn a_busy_stack_is_silent_for_days() {
         _ if n % 50 == 3 => Ended::Cancelled,
         _ => Ended::Succeeded,
     };
-    assert_eq!(fired(3, MINUTE, |n| Some(outcome(n))), [""; 0]);
+    assert_eq!(fired(Duration::days(3), MINUTE, |n| Some(outcome(n))), [""; 0]);
 }
 
 /// The causes that the rates of runs have.
 #[test]
 fn each_alarm_about_runs_fires_for_its_cause_only() {
-    let from_day_1 = |every: Duration| (Duration::DAY / every).ceil() as i64;
-    let some = |days: i64, every: Duration, bad: fn(i64) -> Option<Ended>| {
-        let first = from_day_1(every);
-        fired(days, every, move |n| if n < first { Some(Ended::Succeeded) } else { bad(n) })
+    // The first half is healthy.
+    let some = |lasts: Duration, every: Duration, bad: fn(i64) -> Option<Ended>| {
+        let first = lasts.whole_minutes() / 2 / every.whole_minutes();
+        fired(lasts, every, move |n| if n < first { Some(Ended::Succeeded) } else { bad(n) })
     };
     let third_fails = |n| Some(if n % 3 == 0 { Ended::Failed } else { Ended::Succeeded });
-    assert_eq!(some(2, MINUTE, third_fails), ["FailureRateAlarm"]);
+    assert_eq!(some(HALF_DAY, MINUTE, third_fails), ["FailureRateAlarm"]);
     let all_fail = |_| Some(Ended::Failed);
-    assert_eq!(some(2, MINUTE, all_fail), ["FailureRateAlarm", "NoSuccessAlarm"]);
-    assert_eq!(some(4, HOURS_8, all_fail), ["NoSuccessForDaysAlarm"]);
-    assert_eq!(some(2, Duration::minutes(30), all_fail), ["NoSuccessAlarm"]);
+    assert_eq!(some(HALF_DAY, MINUTE, all_fail), ["FailureRateAlarm", "NoSuccessAlarm"]);
+    assert_eq!(some(Duration::days(8), HOURS_8, all_fail), ["NoSuccessForDaysAlarm"]);
+    assert_eq!(some(HALF_DAY, Duration::minutes(30), all_fail), ["NoSuccessAlarm"]);
     let all_hang = |_| None;
-    assert_eq!(some(2, MINUTE, all_hang), ["NoSuccessAlarm"]);
-    assert_eq!(some(4, HOURS_8, all_hang), ["NoSuccessForDaysAlarm"]);
+    assert_eq!(some(HALF_DAY, MINUTE, all_hang), ["NoSuccessAlarm"]);
+    assert_eq!(some(Duration::days(8), HOURS_8, all_hang), ["NoSuccessForDaysAlarm"]);
     let most_fail_over = |n| Some(if n % 3 == 0 { Ended::Succeeded } else { Ended::FailedOver });
-    assert_eq!(some(2, MINUTE, most_fail_over), ["FailoverRateAlarm"]);
-    let one_unpriced = |n| Some(if n == 1_500 { Ended::Unpriced } else { Ended::Succeeded });
-    assert_eq!(some(2, MINUTE, one_unpriced), ["UnpricedUsageAlarm"]);
-    let some_rejected = |n| Some(if n == 1_500 { Ended::Rejected } else { Ended::Succeeded });
-    assert_eq!(some(2, MINUTE, some_rejected), ["TargetRejectedAlarm"]);
+    assert_eq!(some(HALF_DAY, MINUTE, most_fail_over), ["FailoverRateAlarm"]);
+    let one_unpriced = |n| Some(if n == 500 { Ended::Unpriced } else { Ended::Succeeded });
+    assert_eq!(some(HALF_DAY, MINUTE, one_unpriced), ["UnpricedUsageAlarm"]);
+    let some_rejected = |n| Some(if n == 500 { Ended::Rejected } else { Ended::Succeeded });
+    assert_eq!(some(HALF_DAY, MINUTE, some_rejected), ["TargetRejectedAlarm"]);
     // The usage of a cut stream is unknown, so its cost is, and nobody has to correct a price.
     let cut = |_| Some(Ended::Cut);
-    assert_eq!(some(2, MINUTE, cut), [""; 0]);
+    assert_eq!(some(HALF_DAY, MINUTE, cut), [""; 0]);
 }
 
 /// The failed items of a batch are in the notification of the batch.
 #[test]
 fn the_items_of_a_batch_do_not_count_in_the_rates() {
     assert_eq!(
-        fired(2, MINUTE, |n| Some(if n % 2 == 0 { Ended::Succeeded } else { Ended::FailedItem })),
+        fired(HALF_DAY, MINUTE, |n| Some(if n % 2 == 0 {
+            Ended::Succeeded
+        } else {
+            Ended::FailedItem
+        })),
         [""; 0]
     );
 }
