@@ -262,8 +262,8 @@ fn a_step_is_diverted_if_its_first_choice_is_open() {
     route.targets[0].priority = Some(9);
     assert!(!of(&route, &[open(7), closed()]), "the second target is the first choice");
     route.targets[0].priority = None;
-    let attempts = [failed("us-west-2", ErrorName::TargetBroken)];
-    let health = [open(0), closed()];
+    let attempts = [failed("us-east-1", ErrorName::TargetBroken)];
+    let health = [open(7), closed()];
     let later = Question { attempts: &attempts, ..question(&route, &health) };
     assert!(!answer(&later).diverted, "it is not the first call");
 }
