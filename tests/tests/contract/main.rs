@@ -20,3 +20,4 @@ mod standby;
 mod supply;
 mod targets;
 mod template;
+mod traces;
