@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use crate::grants::granted;
 use crate::template::template;
 
 const FUNCTION: &str = "AWS::Serverless::Function";
@@ -17,24 +18,6 @@ fn resources(of: &[&str]) -> BTreeMap<String, Value> {
     let of_type =
         resources.filter(|(_, resource)| of.contains(&resource["Type"].as_str().unwrap()));
     of_type.map(|(name, resource)| (name.clone(), resource["Properties"].clone())).collect()
-}
-
-/// Returns the actions of a role with which traces are sent or sampled, in the order of the template.
-fn trace_actions(role: &Value) -> Vec<String> {
-    let policies = role["Policies"].as_array().unwrap().iter();
-    let statements = policies.map(|policy| &policy["PolicyDocument"]["Statement"]);
-    let statements = statements.flat_map(|statements| statements.as_array().unwrap());
-    let mut actions = Vec::new();
-    for statement in statements {
-        let listed = &statement["Action"];
-        let listed = listed.as_array().cloned().unwrap_or_else(|| vec![listed.clone()]);
-        let of_traces = listed
-            .iter()
-            .map(|action| action.as_str().unwrap())
-            .filter(|it| it.starts_with("xray:"));
-        actions.extend(of_traces.map(str::to_owned));
-    }
-    actions
 }
 
 /// Returns the name of the service that assumes a role.
@@ -72,6 +55,7 @@ fn every_function_and_every_machine_is_traced_as_the_parameter_says() {
 fn every_role_has_exactly_the_permissions_that_its_traces_need() {
     let send = ["xray:PutTelemetryRecords", "xray:PutTraceSegments"];
     let sample = ["xray:GetSamplingRules", "xray:GetSamplingTargets"];
+    let granted = granted();
     let mut counted = BTreeMap::new();
     for (name, role) in resources(&["AWS::IAM::Role"]) {
         let service = principal(&role);
@@ -80,7 +64,10 @@ fn every_role_has_exactly_the_permissions_that_its_traces_need() {
             "states.amazonaws.com" => [sample, send].concat(),
             _ => Vec::new(),
         };
-        assert_eq!(trace_actions(&role), expected, "{name}");
+        let actions =
+            granted.iter().filter(|(of, _, action)| *of == name && action.starts_with("xray:"));
+        let actions: Vec<&str> = actions.map(|(_, _, action)| action.as_str()).collect();
+        assert_eq!(actions, expected, "{name}");
         *counted.entry(service.to_owned()).or_insert(0) += 1;
     }
     let functions = resources(&[FUNCTION]).len();
