@@ -22,3 +22,4 @@ mod standby;
 mod supply;
 mod targets;
 mod template;
+mod traces;
