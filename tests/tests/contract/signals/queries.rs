@@ -33,20 +33,21 @@ const WORDS: [&str; 20] = [
 
 /// The fields that CloudWatch finds in each line, and in the report that Lambda writes for an invocation:
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_AnalyzeLogData-discoverable-fields.html>
-const DISCOVERED: [&str; 9] = [
+const DISCOVERED: [&str; 10] = [
     "@timestamp",
     "@message",
     "@log",
     "@logStream",
     "@type",
     "@requestId",
+    "@xrayTraceId",
     "@duration",
     "@initDuration",
     "@maxMemoryUsed",
 ];
 
 /// The members of each line of the functions' log, beside its own fields.
-const OF_EACH_LINE: [&str; 3] = ["timestamp", "level", "message"];
+const OF_EACH_LINE: [&str; 4] = ["timestamp", "level", "message", "trace_id"];
 
 /// What a query refers to.
 #[derive(Debug, Default)]
