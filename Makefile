@@ -28,7 +28,7 @@ SAM = SAM_CLI_TELEMETRY=0 __SAM_CLI_APP_DIR=$(CURDIR)/.venv/sam .venv/bin/sam
 # Build the whole workspace always: with `-p` cargo selects other features and compiles the AWS SDK again.
 CARGO_TEST = cargo test --locked --workspace --features bcce-tests/emulated
 
-.PHONY: help setup build demo check test fmt prose reference clippy lint advisories local offline emulated browser batches failover doctor soak large enforced faults once lean costs replay fuzz bench bench-check bench-litellm recording measurable rate released cost simulate lock up down deploy tenant
+.PHONY: help setup build demo check test fmt prose reference clippy lint advisories local offline emulated browser batches failover doctor soak large enforced faults once lean costs replay fuzz bench bench-check bench-litellm recording measurable rate released cost simulate lock up down deploy tenant observe
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -252,6 +252,12 @@ tenant: setup ## deploy the inbox of another account to AWS: make tenant ENV=...
 	$(SAM) deploy --template-file infra/tenant.yaml --stack-name $(MAIN_STACK)-tenant-$(TENANT) --resolve-s3 \
 		--capabilities CAPABILITY_NAMED_IAM --no-confirm-changeset --no-fail-on-empty-changeset --parameter-overrides \
 		Stack=$(MAIN_STACK) Tenant=$(TENANT) 'Accounts="$(ACCOUNTS)"' 'OrganizationId="$(ORGANIZATION)"' $(PARAMETERS)
+
+# PARAMETERS="PagerTopicArn=... CostEmail=..."; docs/dashboard.md lists them.
+observe: setup ## deploy alarms over alarms, queries and detection of unusual costs to AWS: make observe ENV=...
+	$(stack_name_fits)
+	$(SAM) deploy --template-file infra/observability.yaml --stack-name $(MAIN_STACK)-observability --resolve-s3 \
+		--no-confirm-changeset --no-fail-on-empty-changeset --parameter-overrides Stack=$(MAIN_STACK) $(PARAMETERS)
 
 # The name of the stack is part of other names: the role <stack>-<tenant>-reader may have 64 characters at most.
 stack_name_fits = $(if $(shell echo '$(MAIN_STACK)' | grep -Ex '[a-zA-Z][a-zA-Z0-9-]{0,34}'),,$(error samconfig.toml \

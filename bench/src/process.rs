@@ -158,6 +158,8 @@ fn command(
         .envs(&candidate.scene[0].environment)
         .env("AWS_LAMBDA_RUNTIME_API", format!("127.0.0.1:{runtime}"))
         .env("AWS_LAMBDA_LOG_GROUP_NAME", "log")
+        // Nothing listens there. A span is sent in the same way.
+        .env("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:9")
         .env("AWS_ENDPOINT_URL", &endpoint)
         .env("AWS_ENDPOINT_URL_BEDROCK", format!("{endpoint}/{{region}}"))
         .env("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", format!("{endpoint}/{{region}}"))

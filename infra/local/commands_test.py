@@ -15,6 +15,7 @@ SECTIONS = [name for name, section in CONFIG.items() if isinstance(section, dict
 FURTHER = [
     *(("make", "deploy", f"ENV={section}") for section in SECTIONS),
     ("make", "lint"),
+    ("make", "observe", "ENV=dev", "PARAMETERS=PagerTopicArn=a CostEmail=a@example.com UnusualUsd=50"),
     ("make", "tenant", "ENV=dev", "TENANT=a", "ACCOUNTS=111122223333", "ORGANIZATION=o-a1b2c3d4e5"),
     ("make", "tenant", "TENANT=a", "ACCOUNTS=111122223333", "PARAMETERS=ReaderExternalId=x PermissionsBoundaryArn=a"),
 ]
@@ -51,7 +52,7 @@ class Commands(unittest.TestCase):
             self.assertEqual(commands.parsed_by_sam(deploy.words)["parameter_overrides"][empty], "")
 
     def test_a_stack_name_that_does_not_fit_into_resource_names_is_refused(self):
-        for target in ("deploy", "tenant"):
+        for target in ("deploy", "tenant", "observe"):
             for name, fits in [("a" * 35, True), ("a" * 36, False), ("1", False), ("a_b", False), ("", False)]:
                 words = ("make", target, f"MAIN_STACK={name}", "TENANT=a", "ACCOUNTS=111122223333")
                 with self.subTest(words):

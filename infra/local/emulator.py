@@ -3,7 +3,7 @@
 The emulator limits an expression to one second of clock time, in which its other threads run too. With sixty concurrent
 items of a batch, a run sometimes failed because of that limit. The reader of a Distributed Map lists the objects of a
 bucket while other threads add objects, and sometimes failed the execution of a batch because of that. The emulator also
-ignores the MaxConcurrencyPath of a Map.
+ignores the MaxConcurrencyPath of a Map. traces.py adds what X-Ray does with trace headers.
 """
 
 import functools
@@ -13,6 +13,7 @@ import jsonata
 import loopback
 import meter
 import recorder
+import traces
 from ministack import app as ministack
 from ministack.services import stepfunctions
 
@@ -81,6 +82,7 @@ if __name__ == "__main__":
     jsonata.Jsonata.jsonata = staticmethod(without_deadline(jsonata.Jsonata.jsonata))
     stepfunctions._read_map_items = again_if_changed(stepfunctions._read_map_items)
     stepfunctions._run_map_items = at_most(stepfunctions._run_map_items)
+    traces.install(ministack)
     if os.environ.get("BCCE_METER"):
         meter.Meter().install(ministack)
     if os.environ.get("BCCE_RECORDER"):

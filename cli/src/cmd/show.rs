@@ -80,6 +80,7 @@ fn summary(run: &Run) -> Vec<Line> {
         started(record),
         field("execution", record.execution_arn.clone()),
     ];
+    lines.extend(record.trace_id.clone().map(|id| field("trace", id)));
     lines.extend(run.packed_attempt().map(|packed| {
         let (batch_id, place) = (&packed.place.batch.batch_id, &packed.place);
         field("batch", format!("{batch_id}, item {}, packed in part {}", place.n, place.part))

@@ -44,7 +44,7 @@ pub fn check(stack: &str, alarms: &Result<Vec<Alarm>, Fault>) -> Vec<Check> {
 
 fn ringing(alarm: &Alarm) -> Check {
     let reason = format!("the alarm is ringing: {}", alarm.reason);
-    let remedy = "docs/deployment.md says for each alarm what to do";
+    let remedy = "docs/runbook.md says for each alarm what to do";
     Check::warn("alarm", &alarm.name, reason, remedy)
 }
 

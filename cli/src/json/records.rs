@@ -2,13 +2,14 @@
 
 use super::Field;
 
-pub const RUN: [Field; 16] = [
+pub const RUN: [Field; 17] = [
     ("run_id", "id of the run"),
     ("attempt_no", "number of the run attempt, from 1"),
     ("tenant", "who sent the request"),
     ("workflow", "name of the workflow"),
     ("request_id", "idempotency key of the request"),
     ("execution_arn", "ARN of the execution, for a packed run that of its batch"),
+    ("trace_id", "id of the X-Ray trace of the execution; missing for a packed run"),
     ("status", "RUNNING, SUCCEEDED, FAILED, REJECTED or CANCELLED"),
     ("started_at", "start of the run attempt"),
     ("ended_at", "its end, or null while it runs"),

@@ -100,6 +100,7 @@ pub fn record(attempt_no: u32, status: RunStatus) -> Option<RunRecord> {
         workflow: "code-review".into(),
         request_id: "m-1".into(),
         execution_arn: "arn".into(),
+        trace_id: Some("1-6a4f0c20-0759e988bd862e3fe1be46a9".into()),
         status,
         started_at: STARTED,
         ended_at: None,

@@ -56,6 +56,8 @@ pub mod ssm; // GetParameters, ListParameters, and writing parameters
 
 #[cfg(feature = "signed")]
 pub mod watch; // alarms, metrics and rules
+#[cfg(feature = "serve")]
+pub mod xray; // SendSpan, through the X-Ray daemon
 
 pub use aws_types::SdkConfig;
 pub use clock::SystemClock;

@@ -1,28 +1,40 @@
 //! Runs a handler on the Lambda Runtime API.
 
+mod lines; // the log
+mod traced; // the trace of the invocation under way
+
 use std::future::Future;
 use std::time::{Duration, SystemTime};
 
 use bcce_core::base::error::Fault;
+use bcce_core::base::trace::{TraceHeader, TraceId};
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::environment::StartError;
+
+pub(crate) use traced::current_trace;
+#[cfg(test)]
+pub(crate) use traced::set_trace;
 
 /// The invocation that a handler answers.
 #[derive(Clone, Copy, Debug)]
 pub struct Invocation {
     deadline: SystemTime,
+    trace: Option<TraceHeader>,
 }
 
 impl Invocation {
     /// Returns the time that is left before Lambda ends the function.
     pub fn remaining(&self) -> Duration {
         self.deadline.duration_since(SystemTime::now()).unwrap_or_default()
+    }
+
+    /// Returns the id of the trace that the invocation belongs to. X-Ray has the trace only if it was sampled.
+    pub fn trace_id(&self) -> Option<TraceId> {
+        self.trace.map(|trace| trace.trace_id)
     }
 }
 
@@ -32,7 +44,7 @@ impl Invocation {
 /// # Errors
 /// The error of `main`, which is also logged, or [`StartError::Runtime`] if the async runtime cannot be created.
 pub fn block_on(main: impl Future<Output = Result<(), StartError>>) -> Result<(), StartError> {
-    log_to_stderr();
+    lines::log_to_stderr();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -54,7 +66,9 @@ where
 {
     let handler = &handler;
     let service = service_fn(move |event: LambdaEvent<Box<RawValue>>| async move {
-        let invocation = Invocation { deadline: event.context.deadline() };
+        let trace = event.context.xray_trace_id.as_deref().and_then(TraceHeader::parse);
+        traced::set_trace(trace);
+        let invocation = Invocation { deadline: event.context.deadline(), trace };
         let result = match serde_json::from_str(event.payload.get()) {
             Ok(request) => handler(request, invocation).await,
             // The payload may contain a sender's input, so the message reports only the position.
@@ -74,19 +88,4 @@ where
         })
     });
     lambda_runtime::run(service).await.map_err(|error| StartError::Runtime(error.to_string()))
-}
-
-/// Writes the log as JSON lines. Omits the SDK's events, which contain bodies at debug level.
-fn log_to_stderr() {
-    let filter = tracing_subscriber::filter::FilterFn::new(|metadata| {
-        *metadata.level() <= tracing::Level::INFO && !metadata.target().starts_with("aws_")
-    });
-    let lines = tracing_subscriber::fmt::layer()
-        .json()
-        .flatten_event(true)
-        .with_target(false)
-        .with_current_span(false)
-        .with_span_list(false)
-        .with_writer(std::io::stderr);
-    tracing_subscriber::registry().with(filter).with(lines).init();
 }

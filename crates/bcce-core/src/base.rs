@@ -12,4 +12,5 @@ pub mod platform; // what a run takes of AWS besides models
 pub mod target; // the destination of a call
 #[cfg(test)]
 pub(crate) mod timing; // run time of one piece of test code relative to another
+pub mod trace; // the X-Ray trace that an invocation belongs to
 pub mod usage; // the tokens of a call

@@ -11,3 +11,4 @@ pub mod model; // a call of a model and its result
 pub mod parameters; // a step's settings, adapted to a target
 pub mod request_building; // a step's prompt as one call sends it
 pub mod response_cache; // the key of an answer, and where the answer is stored
+pub mod span; // a call, as a subsegment of a trace

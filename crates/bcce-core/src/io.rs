@@ -13,4 +13,5 @@ pub mod seal; // manifests, signed and stored with their signatures
 pub mod shared_breakers; // the breakers of the ledger, with a copy for when it is unreachable
 pub mod standby; // what Bedrock says about targets
 pub mod step; // the calls of a step
+pub mod traced; // a model whose calls are traced
 pub mod writer; // writes documents of a stack

@@ -47,6 +47,7 @@ use time::{Date, OffsetDateTime};
 
 use crate::base::digest::sha256_hex;
 use crate::base::json::is_zero;
+use crate::base::trace::TraceId;
 use crate::batch::manifest::{BatchManifest, BatchStatus, Opened};
 use crate::batch::message::Mode;
 use crate::batch::packed::PartManifest;
@@ -63,6 +64,8 @@ pub const SHARDS: &str = "0123456789abcdef";
 #[derive(Clone, Debug)]
 pub struct OpenedRun {
     pub run: Run,
+    /// The trace that the execution belongs to.
+    pub trace_id: Option<TraceId>,
 }
 
 /// A run record to close.
@@ -92,6 +95,9 @@ pub struct RunRecord {
     pub workflow: String,
     pub request_id: String,
     pub execution_arn: String,
+    /// The id of the X-Ray trace that the execution belongs to. A packed run has no execution.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
     pub status: RunStatus,
     #[serde(with = "time::serde::rfc3339")]
     pub started_at: OffsetDateTime,

@@ -18,6 +18,7 @@ mod signing; // the signing key
 mod slots; // slots of tenants in the ledger
 mod standby; // Bedrock's control plane, and the canary's records
 mod targets; // breakers, latencies and caches of targets in the ledger
+mod traces; // spans of calls, for X-Ray
 
 use time::OffsetDateTime;
 
@@ -34,6 +35,7 @@ pub use signing::*;
 pub use slots::*;
 pub use standby::*;
 pub use targets::*;
+pub use traces::*;
 
 /// A source of the current time.
 pub trait Clock {

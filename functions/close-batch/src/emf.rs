@@ -6,7 +6,7 @@ use bcce_core::batch::{BatchManifest, BatchStatus};
 use serde_json::json;
 
 /// Returns the metrics by workflow, and the number of jobs at fault if there are any.
-pub(crate) fn documents(environment: &str, manifest: &BatchManifest) -> Vec<String> {
+pub fn documents(environment: &str, manifest: &BatchManifest) -> Vec<String> {
     let at_fault = manifest.bulk.iter().filter(|job| job.is_at_fault()).count();
     let mut documents = vec![by_workflow(environment, manifest)];
     // The metric is only written if a job is at fault, so that its alarm can treat missing data as good.

@@ -6,7 +6,7 @@
 //! batch is sealed already, the existing manifest is returned. The function must never lose the results of items
 //! because others failed, or sign a manifest that it did not make.
 
-mod emf; // the metrics of a batch
+pub mod emf; // the metrics of a batch
 #[cfg(test)]
 mod tests;
 

@@ -28,6 +28,7 @@ fn record(run_id: &str, attempt_no: u32) -> RunRecord {
         workflow: "explain".into(),
         request_id: "r".into(),
         execution_arn: "arn".into(),
+        trace_id: None,
         status: RunStatus::Running,
         started_at: datetime!(2026-11-01 12:00 UTC),
         ended_at: None,

@@ -14,13 +14,13 @@
 //! one, or pass a prompt to an execution.
 
 mod config; // the settings
-mod metrics; // how many messages wait
+pub mod metrics; // messages that wait, and runs that started
 mod rejecting; // messages that are not valid requests
 mod slots; // how much a tenant has under way
 mod starting; // messages that become executions
 #[cfg(test)]
 mod tests;
-mod waiting; // when a message is delivered again
+pub mod waiting; // when a message is delivered again
 mod workflows; // which workflows exist
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
@@ -84,9 +84,10 @@ where
     let handled = event.records.iter().map(|message| ports.handle(config, message, received_at));
     let handled = futures::future::join_all(handled).await;
     let waits = handled.iter().filter_map(|handled| handled.waits);
-    metrics::of_waits(&config.environment, received_at, waits)
-        .iter()
-        .for_each(|document| (ports.metrics)(document));
+    let waiting = metrics::of_waits(&config.environment, received_at, waits);
+    let has_started = handled.iter().any(|handled| handled.has_started);
+    let started = has_started.then(|| metrics::of_start(&config.environment, received_at));
+    waiting.iter().chain(&started).for_each(|document| (ports.metrics)(document));
     let mut response = SqsBatchResponse::default();
     handled
         .into_iter()
@@ -102,6 +103,8 @@ struct Handled<'a> {
     failed: Option<String>,
     /// The tenant whose message waits, and the reason.
     waits: Option<(&'a str, Because)>,
+    /// True if the message started a run.
+    has_started: bool,
 }
 
 /// A message as SQS delivered it.
@@ -117,6 +120,7 @@ struct Received<'a> {
 
 /// The outcome of a message that met no fault.
 enum Dispatched {
+    RunStarted,
     Done,
     Waits(Wait),
 }
@@ -160,10 +164,12 @@ where
             Err(fault) => Err(fault.clone()),
         };
         match dispatched {
+            Ok(Dispatched::RunStarted) => Handled { has_started: true, ..Handled::default() },
             Ok(Dispatched::Done) => Handled::default(),
             Ok(Dispatched::Waits(wait)) => Handled {
                 waits: tenant.ok().map(|tenant| (tenant, wait.because)),
                 failed: self.wait(message, &wait).await,
+                has_started: false,
             },
             Err(fault) => {
                 let (id, error) = (message.message_id.as_deref(), fault.name.as_str());
@@ -175,7 +181,7 @@ where
                 );
                 Handled {
                     failed: self.postpone(message, after_a_fault(message)).await,
-                    waits: None,
+                    ..Handled::default()
                 }
             }
         }

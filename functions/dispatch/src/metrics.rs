@@ -1,4 +1,4 @@
-//! Writes the metric of waiting messages: one document per tenant, and their sum for the alarm.
+//! Makes the metrics of a batch of messages: how many wait, by tenant and in all, and that runs were started.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::waiting::Because;
 
 /// Returns one document for each tenant that waits, and one for all of them, which the alarm reads. The latter leaves
 /// out messages that wait for an unknown workflow, because any sender can make names up.
-pub(crate) fn of_waits<'a>(
+pub fn of_waits<'a>(
     environment: &str,
     at: OffsetDateTime,
     waits: impl Iterator<Item = (&'a str, Because)>,
@@ -34,4 +34,10 @@ pub(crate) fn of_waits<'a>(
         document(&[("Environment", environment)], all, "see the documents of the tenants")
     });
     each.chain(together).collect()
+}
+
+/// Returns the document of an invocation that started runs. A run that succeeds writes the same metric with 0, so its
+/// minimum over a time is 1 if runs were started and none succeeded.
+pub fn of_start(environment: &str, at: OffsetDateTime) -> String {
+    emf::document(at, &[("Environment", environment)], &[("NoSuccess", "None", json!(1))], &[])
 }

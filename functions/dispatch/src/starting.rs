@@ -160,7 +160,8 @@ where
         } else {
             tracing::info!(execution, tenant, "the execution was started before");
         }
-        Ok(Dispatched::Done)
+        let is_run = claim.lane == Lane::Runs;
+        Ok(if is_new && is_run { Dispatched::RunStarted } else { Dispatched::Done })
     }
 
     /// Rejects a message whose workflow does not exist, or lets it wait until that is certain. Returns `None` if the

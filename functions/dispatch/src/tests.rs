@@ -414,6 +414,23 @@ async fn a_message_sent_again_brings_its_request_id() {
 const BATCH: &str =
     r#"{"workflow":"explain","id":"42","batch":{"source":"s3://bucket/batches/uploads/a.jsonl"}}"#;
 
+/// An invocation that starts runs writes the metric once. One that starts a batch, rejects a message or repeats a start
+/// does not, so that it needs no run that succeeds.
+#[tokio::test]
+async fn the_start_of_a_run_is_a_metric() {
+    let outbox = Outbox::default();
+    let ports = ports(&outbox);
+    let starts = async |bodies: &[&str]| {
+        failed(&ports, bodies).await;
+        let metrics = outbox.metrics.take();
+        metrics.iter().filter_map(|document| document["NoSuccess"].as_u64()).collect::<Vec<_>>()
+    };
+    assert_eq!(starts(&[BATCH, "not json"]).await, [0; 0]);
+    assert_eq!(starts(&[EXPLAIN, &EXPLAIN.replace("42", "43")]).await, [1]);
+    ports.machine.end_all();
+    assert_eq!(starts(&[EXPLAIN]).await, [0; 0]);
+}
+
 #[tokio::test]
 async fn the_same_batch_twice_is_one_execution_of_the_batch_machine() {
     let outbox = Outbox::default();

@@ -120,7 +120,8 @@ async fn a_run_is_counted_once_however_often_it_is_finalized() {
         assert_eq!(response, Ok(Response { counted, should_notify: true }));
     }
     assert_eq!(ports.ledger.closed.borrow().len(), 1);
-    assert_eq!(emitted.borrow().len(), 2, "one document for the run, one for its model");
+    let what = "one document for the workflow, one for its model, one for the environment";
+    assert_eq!(emitted.borrow().len(), 3, "{what}");
 }
 
 /// The embedded metric format requires that each declared metric and dimension is a member of the document. A document
@@ -143,6 +144,28 @@ async fn the_documents_keep_the_rules_of_the_format() {
     }
     let model: Value = serde_json::from_str(&emitted.borrow()[1]).unwrap();
     assert_eq!((&model["InputTokens"], &model["PricedCost"]), (&1_000.into(), &0.000165.into()));
+}
+
+/// The metrics that alarms read as rates: whether the run failed, failed over, and that it succeeded.
+#[tokio::test]
+async fn a_run_writes_what_the_rates_are_made_of() {
+    let rates = async |(mut ports, request): (Fakes, Request)| {
+        let emitted = keep_metrics(&mut ports);
+        handle(&ports, &config(), request).await.unwrap();
+        let last: Value = serde_json::from_str(emitted.borrow().last().unwrap()).unwrap();
+        let of = |name: &str| last[name].as_u64();
+        (
+            of("RunFailed"),
+            of("FailedOver"),
+            of("NoSuccess"),
+            last["error"].as_str().map(str::to_owned),
+        )
+    };
+    let (ports, request) = sealed();
+    assert_eq!(rates((ports, request())).await, (Some(0), Some(0), Some(0), None));
+    let (ports, request) = failed();
+    let internal = Some("Bcce.Internal".to_owned());
+    assert_eq!(rates((ports, request())).await, (Some(1), Some(0), None, internal));
 }
 
 #[tokio::test]
@@ -220,7 +243,7 @@ async fn an_item_of_a_batch_is_counted_and_not_notified() {
     assert_eq!(response, Ok(Response { counted: false, should_notify: false }));
     let closed = ports.ledger.closed.borrow();
     assert_eq!(closed[0].run.batch.as_ref().unwrap().batch_id, "explain-batch-1");
-    assert_eq!(emitted.borrow().len(), 2, "its metrics are a run's");
+    assert_eq!(emitted.borrow().len(), 3, "its metrics are those of its manifest");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use bcce_core::call::attempt::Attempt;
 use bcce_core::failover::decision::{Decision, Next};
 use bcce_core::failover::route::Route;
 use bcce_core::io::deciding::{UndecidedStep, decide};
-use bcce_core::io::shared_breakers::{SharedBreakers, ledger_unreachable};
+use bcce_core::io::shared_breakers::SharedBreakers;
 use bcce_core::ports::{Clock, ReadBreakers, ReadCaches, ReadLatencies, WriteBreaker};
 use bcce_core::run::ids::StepRef;
 use serde::{Deserialize, Serialize};
@@ -96,9 +96,8 @@ where
         decisions: &request.decisions,
     };
     let decision = decide(&ports.health, &step, now).await;
-    if let Some(cause) = ports.health.blindness() {
-        (ports.metrics)(&ledger_unreachable(&config.environment, "failover-router", now, &cause));
-    }
+    let documents = ports.health.metrics(&config.environment, "failover-router", now);
+    documents.iter().for_each(|document| (ports.metrics)(document));
     let next = decision.next.clone();
     let decisions = request.decisions.into_iter().chain([decision]).collect();
     Ok(Response { next, decisions })

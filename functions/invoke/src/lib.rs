@@ -20,7 +20,6 @@ use bcce_core::call::attempt::Attempt;
 use bcce_core::failover::decision::{Decision, Next};
 use bcce_core::io::objects::store_value_once;
 use bcce_core::io::responses::{ResponseKeys, execute_unless_cached};
-use bcce_core::io::shared_breakers::ledger_unreachable;
 use bcce_core::io::step::{Caller, DecidedStep, Reports, StepWork, TakeReports, Walked, short};
 use bcce_core::ports::{BudgetLedger, CallModel, Clock, GetObject, LogCall, PutOnce};
 use bcce_core::run::artifact::{StepArtifact, StepStatus};
@@ -137,10 +136,9 @@ where
     // Boxed, because nested futures exceed the compiler's limit on type depth.
     let response = reports.send_during(Box::pin(respond(ports, &reports, &request))).await;
     reports.finish().await;
-    if let Some(cause) = ports.caller.health.blindness() {
-        let now = ports.caller.clock.now();
-        (ports.metrics)(&ledger_unreachable(&config.environment, "invoke", now, &cause));
-    }
+    let documents =
+        ports.caller.health.metrics(&config.environment, "invoke", ports.caller.clock.now());
+    documents.iter().for_each(|document| (ports.metrics)(document));
     response
 }
 

@@ -17,6 +17,7 @@ use bcce_aws::{StartError, optional_number, variable};
 use bcce_core::base::digest::sha256_hex;
 use bcce_core::base::error::{ErrorName, Fault, Problems};
 use bcce_core::base::json::{parse, to_json};
+use bcce_core::base::trace::TraceId;
 use bcce_core::config::routing::Retries;
 use bcce_core::failover::route::Route;
 use bcce_core::io::objects::{self, store_once};
@@ -79,6 +80,9 @@ pub struct Ports<S, P, L, C> {
 #[derive(Debug, Deserialize)]
 pub struct Request {
     pub run: Run,
+    /// The trace that the execution belongs to. It is not in the event: `main` sets it.
+    #[serde(skip)]
+    pub trace_id: Option<TraceId>,
 }
 
 /// The largest size of [`Planned`] as JSON, in bytes. Step Functions ends an execution whose state exceeds 256 KiB, and
@@ -123,9 +127,9 @@ where
     L: OpenRun + FindPlaces,
     C: Clock,
 {
-    let run = request.run;
+    let Request { run, trace_id } = request;
     // The record is opened first, so that a refused run can be followed too.
-    if ports.ledger.open(&OpenedRun { run: run.clone() }).await? == RecordState::Over {
+    if ports.ledger.open(&OpenedRun { run: run.clone(), trace_id }).await? == RecordState::Over {
         let message = "id: the run with this id has ended, and its manifest has the outcome; send the request \
                        under a new id, or retry a failed run with `bcce runs retry`";
         return Ok(Response::Refused { error: Fault::new(ErrorName::InvalidRequest, message) });

@@ -2,7 +2,7 @@ use bcce_aws::dynamodb::Ledger;
 use bcce_aws::s3::S3Store;
 use bcce_aws::ssm::Parameters;
 use bcce_aws::{StartError, SystemClock};
-use prepare::{Config, Ports, handle};
+use prepare::{Config, Ports, Request, handle};
 
 fn main() -> Result<(), StartError> {
     bcce_aws::block_on(async {
@@ -15,6 +15,9 @@ fn main() -> Result<(), StartError> {
             clock: SystemClock,
             documents: Default::default(),
         };
-        bcce_aws::serve(|request, _| handle(&ports, &config, request)).await
+        bcce_aws::serve(|request: Request, invocation| {
+            handle(&ports, &config, Request { trace_id: invocation.trace_id(), ..request })
+        })
+        .await
     })
 }

@@ -15,7 +15,7 @@ const EXPLAIN: &str = include_str!("../../../infra/config/dev/workflows/explain.
 
 #[derive(Default)]
 struct Records {
-    opened: RefCell<Vec<String>>,
+    opened: RefCell<Vec<OpenedRun>>,
     over: Cell<bool>,
     places: RefCell<Vec<PackedPlace>>,
 }
@@ -29,7 +29,7 @@ impl FindPlaces for Records {
 
 impl OpenRun for Records {
     async fn open(&self, opened: &OpenedRun) -> Result<RecordState, Fault> {
-        self.opened.borrow_mut().push(opened.run.run_id.clone());
+        self.opened.borrow_mut().push(opened.clone());
         Ok(if self.over.get() { RecordState::Over } else { RecordState::Open })
     }
 }
@@ -87,14 +87,20 @@ async fn ask(ports: &Fakes) -> Value {
 #[tokio::test]
 async fn a_request_becomes_a_stored_plan_and_an_open_record() {
     let ports = ports(json!({ "text": "a breaker" }));
-    let response = ask(&ports).await;
+    let trace_id = TraceId::parse("1-6a4f0c20-0759e988bd862e3fe1be46a9");
+    let request = Request { trace_id, ..serde_json::from_str(EVENT).unwrap() };
+    let response = handle(&ports, &config(), request).await.unwrap();
+    let response = serde_json::to_value(response).unwrap();
     assert_eq!(response["outcome"], "planned");
     assert_eq!(response["waves"], json!([{ "steps": [{ "step": "answer", "route": "haiku" }] }]));
     assert_eq!(response["deadline"], "2026-11-01T13:00:00Z");
     assert_eq!(response["routes"]["haiku"]["targets"][1]["region"], "us-west-2");
     let plan = ports.store.json(&run().plan_key());
     assert_eq!(plan["inputs"], json!({ "audience": "newcomer", "text": "a breaker" }));
-    assert_eq!(*ports.ledger.opened.borrow(), [run().run_id.clone()]);
+    let opened = ports.ledger.opened.borrow();
+    let opened: Vec<_> = opened.iter().map(|opened| (&opened.run, opened.trace_id)).collect();
+    assert!(trace_id.is_some());
+    assert_eq!(opened, [(&run(), trace_id)]);
 }
 
 #[tokio::test]

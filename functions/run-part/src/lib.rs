@@ -28,7 +28,6 @@ use bcce_core::base::error::Fault;
 use bcce_core::batch::reference::{BatchRun, Part};
 use bcce_core::batch::{BatchNotification, Mode, Tolerance};
 use bcce_core::config::routing::Retries;
-use bcce_core::io::shared_breakers::ledger_unreachable;
 use bcce_core::io::step::{Caller, Reports, TakeReports};
 use bcce_core::ports::{
     AllowanceLedger, CallModel, Clock, GetObject, HaltBatch, KeepPart, ListObjects, LogCalls,
@@ -176,10 +175,9 @@ where
         Taken::Others { wait_s } => return Ok(Response::Waiting { wait_s }),
         Taken::Mine(ownership) => Box::pin(run(ports, config, &request, ownership)).await,
     };
-    if let Some(cause) = ports.caller.health.blindness() {
-        let now = ports.caller.clock.now();
-        (ports.metrics)(&ledger_unreachable(&config.environment, "run-part", now, &cause));
-    }
+    let documents =
+        ports.caller.health.metrics(&config.environment, "run-part", ports.caller.clock.now());
+    documents.iter().for_each(|document| (ports.metrics)(document));
     response
 }
 

@@ -2,9 +2,11 @@ use bcce_aws::bedrock::Bedrock;
 use bcce_aws::dynamodb::Ledger;
 use bcce_aws::health::HealthTable;
 use bcce_aws::s3::{S3Store, Sources};
+use bcce_aws::xray::XRay;
 use bcce_aws::{StartError, SystemClock};
 use bcce_core::io::shared_breakers::SharedBreakers;
 use bcce_core::io::step::Caller;
+use bcce_core::io::traced::Traced;
 use run_part::{Config, Ports, Request, handle};
 
 fn main() -> Result<(), StartError> {
@@ -16,7 +18,10 @@ fn main() -> Result<(), StartError> {
             sources: Sources::new(&aws),
             ledger: Ledger::new(&aws, &config.ledger_table),
             caller: Caller {
-                model: Bedrock::new(&aws, config.bedrock_endpoint.clone()),
+                model: Traced {
+                    model: Bedrock::new(&aws, config.bedrock_endpoint.clone()),
+                    spans: XRay::from_env(),
+                },
                 clock: SystemClock,
                 health: SharedBreakers::new(HealthTable::new(&aws, &config.ledger_table)),
                 grammars: Default::default(),

@@ -538,6 +538,7 @@ fn record(run_id: &str, attempt_no: u32) -> RunRecord {
         workflow: "explain".into(),
         request_id: "i1".into(),
         execution_arn: "arn".into(),
+        trace_id: None,
         status: RunStatus::Failed,
         started_at: OffsetDateTime::UNIX_EPOCH,
         ended_at: None,

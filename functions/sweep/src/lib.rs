@@ -135,7 +135,7 @@ where
     sweep.machine(&ports.batches, AttemptOf::Batch, MAX_BATCH_EXECUTION_SECONDS).await;
     sweep.machine(&ports.runs, AttemptOf::Run, MAX_EXECUTION_SECONDS).await;
     let Sweep { response, fault, .. } = sweep;
-    (ports.metrics)(&document(environment, response.finalized, now));
+    (ports.metrics)(&metric(environment, response.finalized, now));
     if !response.is_complete {
         tracing::warn!(checked = response.checked, "the time was used up before the end");
     }
@@ -219,8 +219,9 @@ impl<R, B, F: ListFinalizing + StartFinalize, L: ReadClosed, C: Clock, M>
     }
 }
 
-fn document(environment: &str, finalized: u64, at: OffsetDateTime) -> String {
-    let metric = ("RunsSwept", "Count", json!(finalized));
+/// Returns the metric of a sweep: the number of runs and batches that it finalized.
+pub fn metric(environment: &str, finalized: u64, at: OffsetDateTime) -> String {
+    let swept = ("RunsSwept", "Count", json!(finalized));
     let function = ("function", json!("sweep"));
-    emf::document(at, &[("Environment", environment)], &[metric], &[function])
+    emf::document(at, &[("Environment", environment)], &[swept], &[function])
 }

@@ -86,6 +86,7 @@ impl Taking<'_> {
             candidates: Vec::new(),
             probe: None,
             watched: Vec::new(),
+            diverted: false,
             next: Next::Targets(vec![fit.target.clone()]),
         };
         StepRecord {

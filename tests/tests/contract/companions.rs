@@ -195,6 +195,7 @@ fn the_sample_event_of_s3_becomes_a_request_under_its_own_id() {
 fn every_parameter_is_documented() {
     for (name, docs) in [
         ("template", "docs/parameters.md"),
+        ("observability", "docs/dashboard.md"),
         ("tenant", "docs/tenants.md"),
         ("schedule", "docs/schedules.md"),
         ("object-created", "docs/schedules.md"),

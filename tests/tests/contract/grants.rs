@@ -8,10 +8,10 @@ use serde_json::Value;
 use crate::template::every_template;
 
 /// The role, the id of the statement, and the action.
-type Permission = (String, String, String);
+pub type Permission = (String, String, String);
 
 /// Returns the role, the statement and the action of each permission in the templates.
-fn granted() -> Vec<Permission> {
+pub fn granted() -> Vec<Permission> {
     let templates = every_template();
     let resources = templates.iter().flat_map(|t| t["Resources"].as_object().unwrap());
     let roles = resources.filter(|(_, resource)| resource["Type"] == "AWS::IAM::Role");

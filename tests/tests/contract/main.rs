@@ -3,6 +3,7 @@
 //!
 //! They need no stack and run with `make offline` and `make check`.
 
+mod alarms;
 mod asl;
 mod companions;
 mod grants;
@@ -16,7 +17,9 @@ mod protection;
 mod retries;
 mod rules;
 mod security;
+mod signals;
 mod standby;
 mod supply;
 mod targets;
 mod template;
+mod traces;

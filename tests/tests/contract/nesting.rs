@@ -10,7 +10,7 @@ use crate::template::{COMPANIONS, Nested, nested, read, root, template, template
 
 fn every_nested() -> BTreeMap<String, Nested> {
     let nested = nested(&template_of("template"));
-    assert_eq!(nested.keys().collect::<Vec<_>>(), ["Alarms", "Batches"]);
+    assert_eq!(nested.keys().collect::<Vec<_>>(), ["Alarms", "Batches", "Dashboard"]);
     nested
 }
 
@@ -35,6 +35,18 @@ fn references(text: &str) -> BTreeSet<String> {
 
 fn names(section: &Value) -> BTreeSet<String> {
     section.as_object().into_iter().flat_map(|it| it.keys().cloned()).collect()
+}
+
+/// Returns the variables that a template gives to a text by `!Sub [<text>, { <variable>: ... }]`.
+fn variables(value: &Value) -> BTreeSet<String> {
+    match value {
+        Value::Array(parts) if parts.len() == 2 && parts[0].is_string() && parts[1].is_object() => {
+            names(&parts[1])
+        }
+        Value::Array(values) => values.iter().flat_map(variables).collect(),
+        Value::Object(fields) => fields.values().flat_map(variables).collect(),
+        _ => BTreeSet::new(),
+    }
 }
 
 /// Each file infra/*.yaml is one that the tests read. A new one that nothing deploys fails here.
@@ -98,11 +110,14 @@ fn every_reference_of_a_nested_template_resolves() {
         let text = text(&name);
         let mut known = names(&template["Parameters"]);
         known.extend(names(&template["Resources"]));
-        known.extend(["AWS::NoValue", "AWS::Partition"].map(str::to_owned));
+        known.extend(
+            ["AWS::AccountId", "AWS::NoValue", "AWS::Partition", "AWS::Region"].map(str::to_owned),
+        );
+        known.extend(variables(&template));
         let unknown: Vec<_> = references(&text).difference(&known).cloned().collect();
         assert!(unknown.is_empty(), "infra/{name}.yaml refers to {unknown:?}");
         let conditions = names(&template["Conditions"]);
-        for marker in ["!If [", "    Condition: "] {
+        for marker in ["!If [", "!If\n          - ", "    Condition: "] {
             for part in text.split(marker).skip(1) {
                 let condition = part.split([',', '\n']).next().unwrap();
                 assert!(conditions.contains(condition), "infra/{name}.yaml: {condition}");
@@ -110,7 +125,8 @@ fn every_reference_of_a_nested_template_resolves() {
         }
         for condition in &conditions {
             let is_used = |marker: &str| text.contains(&format!("{marker}{condition}"));
-            assert!(is_used("!If [") || is_used("Condition: "), "infra/{name}.yaml: {condition}");
+            let in_if = is_used("!If [") || is_used("!If\n          - ");
+            assert!(in_if || is_used("Condition: "), "infra/{name}.yaml: {condition}");
         }
     }
 }
@@ -134,8 +150,9 @@ fn every_output_of_a_nested_template_is_used_and_exists() {
 /// `AWS::StackName` is generated, and the name of a resource without one is made of it.
 #[test]
 fn a_nested_template_makes_its_names_of_the_main_stack() {
-    const NAMES: [(&str, &str); 4] = [
+    const NAMES: [(&str, &str); 5] = [
         ("AWS::CloudWatch::Alarm", "AlarmName"),
+        ("AWS::CloudWatch::Dashboard", "DashboardName"),
         ("AWS::Events::Rule", "Name"),
         ("AWS::Logs::LogGroup", "LogGroupName"),
         ("AWS::StepFunctions::StateMachine", "StateMachineName"),

@@ -1,7 +1,6 @@
 //! Simulates the canary over a month, on a virtual clock: its decisions on each hour, with what a healthy or a dead
 //! standby would answer, and the alarms of the template over the metrics that it writes.
 
-mod alarms;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +13,7 @@ use bcce_core::standby::finding::{Check, Finding, Level};
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
-use alarms::Alarms;
+use crate::alarms::evaluator::Alarms;
 use world::{Fault, World};
 
 const START: OffsetDateTime = datetime!(2026-12-01 00:07 UTC);

@@ -7,7 +7,7 @@ use std::fs;
 use crate::template::{read, root};
 
 /// The targets that need an account of AWS.
-const NEED_AWS: [&str; 2] = ["deploy", "tenant"];
+const NEED_AWS: [&str; 3] = ["deploy", "tenant", "observe"];
 
 /// Returns the targets of the Makefile with those that each depends on.
 fn targets() -> BTreeMap<String, BTreeSet<String>> {

@@ -94,7 +94,7 @@ pub fn template_of(name: &str) -> Value {
 }
 
 /// The templates of the companion stacks.
-pub const COMPANIONS: [&str; 3] = ["object-created", "schedule", "tenant"];
+pub const COMPANIONS: [&str; 4] = ["object-created", "observability", "schedule", "tenant"];
 
 /// Returns the main template, with its nested ones, and the companions.
 pub fn every_template() -> Vec<Value> {

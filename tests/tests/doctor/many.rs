@@ -37,7 +37,7 @@ async fn stale(stack: &Stack) -> (RunRef, Key) {
         Run { execution_arn: stack.arn(&reference), reference: reference.clone(), started_at };
     let config = bcce_aws::chain::sdk_config().await.unwrap();
     let ledger = Ledger::new(&config, &output("LedgerTable"));
-    ledger.open(&OpenedRun { run }).await.unwrap();
+    ledger.open(&OpenedRun { run, trace_id: None }).await.unwrap();
     let key = (run_pk(&reference.run_id), attempt_sk(1));
     (reference, key)
 }

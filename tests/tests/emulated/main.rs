@@ -26,6 +26,7 @@ mod review;
 mod sealed;
 mod tenants;
 mod terminal;
+mod traces;
 mod unattended;
 mod untrusted;
 mod webhooks;

@@ -20,6 +20,9 @@ use super::{Ledger, progress};
 /// The attribute of a run whose usage is in the counters. Only a closed record has it.
 const COUNTED: &str = "counted";
 
+/// The attribute with the trace of a run's execution. Closing a record keeps it.
+const TRACE_ID: &str = "trace_id";
+
 impl ReadAttempts for Ledger {
     async fn attempts(&self, run_id: &str) -> Result<Vec<RunRecord>, Fault> {
         let items = self.items("dynamodb:Query run", &run_pk(run_id)).await?;
@@ -29,7 +32,8 @@ impl ReadAttempts for Ledger {
 
 impl OpenRun for Ledger {
     async fn open(&self, opened: &OpenedRun) -> Result<RecordState, Fault> {
-        let item = start(&opened.run, RunStatus::Running).item();
+        let mut item = start(&opened.run, RunStatus::Running).item();
+        item.extend(opened.trace_id.map(|id| (TRACE_ID.to_owned(), text(&id.to_string()))));
         self.open_record("dynamodb:PutItem run", item, COUNTED).await
     }
 }
@@ -111,6 +115,7 @@ pub(super) fn record(item: &Item) -> Option<RunRecord> {
         workflow: string("workflow")?,
         request_id: string("request_id")?,
         execution_arn: string("execution_arn")?,
+        trace_id: string(TRACE_ID),
         status: serde_json::from_value(string("status")?.into()).ok()?,
         started_at: time_of(item, "started_at")?,
         ended_at: time_of(item, "ended_at"),

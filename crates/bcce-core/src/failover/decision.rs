@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::base::error::ErrorName;
+use crate::base::json::is_false;
 use crate::base::target::Target;
 
 /// The next action of a step.
@@ -34,6 +35,9 @@ pub struct Decision {
     /// The positions in `targets` of those whose breakers have failures on record. Their answers are counted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub watched: Vec<usize>,
+    /// True if the step makes its first call to another target than its first choice, whose breaker is open.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub diverted: bool,
     #[serde(flatten)]
     pub next: Next,
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::base::emf;
 use crate::base::error::Fault;
@@ -39,8 +39,10 @@ pub struct SharedBreakers<L> {
     /// The last known breakers, by target key.
     remembered: RefCell<HashMap<String, Remembered>>,
     blind_until: Cell<Option<OffsetDateTime>>,
-    /// The reason why decisions were made from memory since the last call of `blindness`.
+    /// The reason why decisions were made from memory since the last call of `metrics`.
     blind: RefCell<Option<String>>,
+    /// The keys of the targets whose breakers reports of this process have opened since the last call of `metrics`.
+    opened: RefCell<Vec<String>>,
 }
 
 struct Remembered {
@@ -64,6 +66,7 @@ impl<L> SharedBreakers<L> {
             remembered: RefCell::default(),
             blind_until: Cell::default(),
             blind: RefCell::default(),
+            opened: RefCell::default(),
         }
     }
 
@@ -71,9 +74,20 @@ impl<L> SharedBreakers<L> {
         &self.ledger
     }
 
-    /// Returns why decisions were made from memory since the last call, or `None` if the ledger answered.
-    pub fn blindness(&self) -> Option<String> {
-        self.blind.borrow_mut().take()
+    /// Returns the metrics documents of what happened since the last call: decisions were made from memory, because the
+    /// ledger was unreachable, and breakers opened. `function` is the name of the caller.
+    pub fn metrics(&self, environment: &str, function: &str, at: OffsetDateTime) -> Vec<String> {
+        let document = |metric: &str, count: usize, why: (&str, Value)| {
+            let (dimensions, metrics) =
+                ([("Environment", environment)], [(metric, "Count", json!(count))]);
+            emf::document(at, &dimensions, &metrics, &[("function", json!(function)), why])
+        };
+        let blind = self.blind.take();
+        let blind = blind.map(|cause| document("LedgerUnreachable", 1, ("cause", json!(cause))));
+        let opened = self.opened.take();
+        let opened = (!opened.is_empty())
+            .then(|| document("BreakersOpened", opened.len(), ("targets", json!(opened))));
+        blind.into_iter().chain(opened).collect()
     }
 
     /// Returns whether the ledger failed a moment ago, so that it is not called now.
@@ -212,7 +226,17 @@ impl<L: ReadBreakers + WriteBreaker> SharedBreakers<L> {
         now: OffsetDateTime,
         settings: &BreakerSettings,
     ) {
-        self.change(key, now, |breaker| breaker.hear(report, now, settings)).await;
+        let mut opens = false;
+        let change = |breaker: &mut Breaker| {
+            let was_open = breaker.open_until.is_some();
+            let is_news = breaker.hear(report, now, settings);
+            opens = !was_open && breaker.open_until.is_some();
+            is_news
+        };
+        let (_, is_decided) = self.change(key, now, change).await;
+        if is_decided && opens {
+            self.opened.borrow_mut().push(key.to_owned());
+        }
     }
 
     /// Reads, changes and writes a breaker, again and again until no other process wrote in between. `change` returns
@@ -262,21 +286,6 @@ impl<L: ReadBreakers + WriteBreaker> SharedBreakers<L> {
         let written = self.ledger.write(key, &stored, now).await?;
         Ok(written.then_some(stored.breaker))
     }
-}
-
-/// Returns the metric of a function that decided from memory because the ledger was unreachable. `why` is the reason.
-pub fn ledger_unreachable(
-    environment: &str,
-    function: &str,
-    at: OffsetDateTime,
-    why: &str,
-) -> String {
-    emf::document(
-        at,
-        &[("Environment", environment)],
-        &[("LedgerUnreachable", "Count", json!(1))],
-        &[("function", json!(function)), ("cause", json!(why))],
-    )
 }
 
 #[cfg(test)]
@@ -371,19 +380,36 @@ mod tests {
         let [one, _] = two(&ledger);
         ledger.is_gone.set(true);
         fails(&one, 3);
-        assert_eq!(one.blindness().as_deref(), Some("the ledger is unreachable on request"));
+        let documents = one.metrics("dev", "invoke", NOW);
+        let blind: Value = serde_json::from_str(&documents[0]).unwrap();
+        assert_eq!(blind["LedgerUnreachable"], 1);
+        assert_eq!(blind["cause"], "the ledger is unreachable on request");
         assert!(matches!(status(&one, NOW), BreakerStatus::Open { .. }));
         let due = NOW + Duration::from_secs(6);
         let lease = Duration::from_secs(25);
         assert_eq!(now(one.elect(KEY, "one", due, lease)), Elected::Mine);
         assert!(matches!(now(one.elect(KEY, "other", due, lease)), Elected::Lost(_)));
-        one.blindness();
+        one.metrics("dev", "invoke", NOW);
         ledger.is_gone.set(false);
         assert_eq!(
             status(&one, due + BLIND),
             BreakerStatus::Closed,
             "the ledger has no record of it"
         );
-        assert_eq!(one.blindness(), None);
+        assert_eq!(one.metrics("dev", "invoke", NOW), [""; 0]);
+    }
+
+    #[test]
+    fn an_opening_is_counted_once_by_the_process_that_reported_it() {
+        let ledger = MemoryHealth::default();
+        let [one, other] = two(&ledger);
+        fails(&one, 5);
+        fails(&other, 5);
+        let documents = one.metrics("dev", "invoke", NOW);
+        let opened: Value = serde_json::from_str(&documents[0]).unwrap();
+        assert_eq!((&opened["BreakersOpened"], &opened["targets"]), (&json!(1), &json!([KEY])));
+        assert_eq!(opened["Environment"], "dev");
+        assert_eq!(one.metrics("dev", "invoke", NOW), [""; 0], "it is written once");
+        assert_eq!(other.metrics("dev", "invoke", NOW), [""; 0]);
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::digest::sha256_hex;
 use crate::base::error::{ErrorName, Fault};
 use crate::call::answer::Output;
-use crate::call::attempt::{Attempt, Totals};
+use crate::call::attempt::{Attempt, AttemptKind, Totals};
 use crate::call::response_cache::CachedFrom;
 use crate::failover::decision::Decision;
 
@@ -45,6 +45,17 @@ pub struct StepRecord {
     pub cached_from: Option<CachedFrom>,
     #[serde(flatten)]
     pub totals: Totals,
+}
+
+impl StepRecord {
+    /// Returns true if another target than the first choice was tried because of a failure: one of this step's calls, or
+    /// earlier ones that opened a breaker. The records of bulk jobs choose no target.
+    pub fn failed_over(&self) -> bool {
+        let has_failed = |attempt: &Attempt| {
+            attempt.kind != AttemptKind::Bulk && attempt.error.is_some_and(ErrorName::fails_over)
+        };
+        self.attempts.iter().any(has_failed) || self.decisions.iter().any(|it| it.diverted)
+    }
 }
 
 /// The answer of a step, stored as `steps/<step>.answer.json` or `steps/<step>/<n>.answer.json`.

@@ -100,6 +100,10 @@ pub struct Manifest {
     /// The number of answers that `max_tokens` cut, over all steps.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub truncated: u64,
+    /// The number of step executions of this run attempt that failed over: a call failed with an error that another
+    /// target may not have, or the first choice was passed over because its breaker was open.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failed_over: u64,
     /// The usage and cost of this run attempt. Steps that an earlier run attempt finished are not included.
     pub totals: Totals,
     /// The models without a known price.
@@ -176,6 +180,8 @@ impl Manifest {
         let paid = evidence.paid().map(|call| call.attempt);
         let totals = Totals::of(paid.chain(lost.iter().map(|lost| &lost.attempt)));
         let usage_by_step = usage::by_step(&evidence, &lost);
+        let failed_over =
+            evidence.own_records().filter(|record| record.failed_over()).count() as u64;
         let run = evidence.run;
         let plan = evidence.plan;
         let result = plan.and_then(|plan| steps::result(run, plan, &steps));
@@ -204,6 +210,7 @@ impl Manifest {
             policy_sha256: plan.map(|plan| plan.policy_sha256.clone()),
             platform: PlatformUse::default(),
             truncated: steps.iter().map(|step| step.truncated).sum(),
+            failed_over,
             steps,
             error,
             artifacts: evidence.artifacts,
@@ -234,6 +241,11 @@ impl Evidence<'_> {
     fn records(&self) -> impl Iterator<Item = &StepRecord> {
         let failed = self.failures.iter().map(|failure| &failure.record);
         self.answers.iter().map(|step| &step.record).chain(failed)
+    }
+
+    /// Returns the records of the step executions that this run attempt paid for.
+    fn own_records(&self) -> impl Iterator<Item = &StepRecord> {
+        self.records().filter(|record| record.attempt_no == self.run.attempt_no)
     }
 
     /// Returns the attempts of this run attempt that artifacts record.

@@ -1,33 +1,59 @@
-//! The metrics of a run: by workflow, by region and model, and the rejected calls that an alarm needs.
+//! The metrics of a run: by workflow, by region and model, and those of the environment that alarms need.
 
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 use serde_json::{Value, json};
 
 use crate::base::emf;
-use crate::run::manifest::{Manifest, UsageLine};
+use crate::run::manifest::{Kind, Manifest, UsageLine};
 use crate::run::notification::RunStatus;
+
+/// A metric: its name, its CloudWatch unit and its value.
+type Metric = (&'static str, &'static str, Value);
 
 /// Returns a metric line for each set of dimensions.
 pub fn of_run(environment: &str, manifest: &Manifest) -> Vec<String> {
     let run = run(environment, manifest);
     let calls = manifest.usage_by_model.iter().map(|line| by_model(environment, manifest, line));
-    let others =
-        rejected(environment, manifest).into_iter().chain(without_budget(environment, manifest));
-    std::iter::once(run).chain(calls).chain(others).collect()
+    let mut metrics = at_fault(&manifest.usage_by_model);
+    if manifest.without_budget {
+        metrics.push(("RunsWithoutBudget", "Count", json!(1)));
+    }
+    if manifest.kind == Kind::Run {
+        metrics.extend(rates(manifest));
+    }
+    let alarmed = (!metrics.is_empty())
+        .then(|| document(manifest, &[("Environment", environment)], &metrics));
+    std::iter::once(run).chain(calls).chain(alarmed).collect()
 }
 
-/// Returns the metric of rejected calls over all targets. An alarm can be set on it before any target is known.
-fn rejected(environment: &str, manifest: &Manifest) -> Option<String> {
-    let rejected: u64 = manifest.usage_by_model.iter().map(|line| line.rejected_calls).sum();
-    let metrics = [("RejectedCalls", "Count", json!(rejected))];
-    (rejected > 0).then(|| document(manifest, &[("Environment", environment)], &metrics))
+/// Returns the metrics of calls that need a person, over all targets. They are written only if there are such calls. An
+/// alarm can be set on them before any target is known.
+pub(crate) fn at_fault(lines: &[UsageLine]) -> Vec<Metric> {
+    let sum = |count: fn(&UsageLine) -> u64| lines.iter().map(count).sum::<u64>();
+    let rejected = ("RejectedCalls", sum(|line| line.rejected_calls));
+    // The cost of a call whose usage is unknown is unknown as well. That takes no person: a cut stream is no fault of the
+    // price file.
+    let unpriced = sum(|line| line.unpriced_calls.saturating_sub(line.unknown_calls));
+    let found =
+        [rejected, ("CallsWithoutPrice", unpriced)].into_iter().filter(|(_, count)| *count > 0);
+    found.map(|(name, count)| (name, "Count", json!(count))).collect()
 }
 
-/// Returns the metric of a run that no budget pays, although the environment has budgets.
-fn without_budget(environment: &str, manifest: &Manifest) -> Option<String> {
-    let metrics = [("RunsWithoutBudget", "Count", json!(1))];
-    manifest.without_budget.then(|| document(manifest, &[("Environment", environment)], &metrics))
+/// Returns the metrics whose averages and percentiles are rates. Each is 1 if what its name says is true of the run,
+/// else 0. A run that a person cancelled neither failed nor succeeded, and one that made no call did not fail over.
+///
+/// `NoSuccess` is 1 when `dispatch` starts a run and 0 when a run succeeds. So its minimum over a time is 1 if runs were
+/// started and none succeeded.
+fn rates(manifest: &Manifest) -> impl Iterator<Item = Metric> {
+    let is_cancelled = manifest.status == RunStatus::Cancelled;
+    let has_failed = manifest.status == RunStatus::Failed;
+    let rate = |name, value| (name, "None", json!(u8::from(value)));
+    let failed = (!is_cancelled).then(|| rate("RunFailed", has_failed));
+    let failed_over =
+        (!manifest.usage_by_model.is_empty()).then(|| rate("FailedOver", manifest.failed_over > 0));
+    let success = (manifest.status == RunStatus::Succeeded).then(|| rate("NoSuccess", false));
+    [failed, failed_over, success].into_iter().flatten()
 }
 
 fn run(environment: &str, manifest: &Manifest) -> String {
@@ -57,7 +83,7 @@ fn by_model(environment: &str, manifest: &Manifest, line: &UsageLine) -> String 
 }
 
 /// Returns the metrics of the calls to one model in one region.
-pub(crate) fn calls(line: &UsageLine) -> [(&'static str, &'static str, Value); 11] {
+pub(crate) fn calls(line: &UsageLine) -> [Metric; 11] {
     let usage = line.totals.known_usage();
     let cache_write = usage.cache_write_5m_tokens + usage.cache_write_1h_tokens;
     [
@@ -86,10 +112,11 @@ fn document(
     dimensions: &[(&str, &str)],
     metrics: &[(&str, &str, Value)],
 ) -> String {
-    let properties = [
+    let mut properties = vec![
         ("run_id", json!(manifest.run_id)),
         ("tenant", json!(manifest.tenant)),
         ("status", json!(manifest.status)),
     ];
+    properties.extend(manifest.error.as_ref().map(|error| ("error", json!(error.name.as_str()))));
     emf::document(manifest.ended_at, dimensions, metrics, &properties)
 }

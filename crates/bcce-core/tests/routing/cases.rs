@@ -160,7 +160,7 @@ prop_compose! {
     ) -> Case {
         let next = |waits| if waits { Next::WaitS(1) } else { Next::Targets(vec![]) };
         let decided = |waits| Decision {
-            at: NOW, because: vec![], candidates: vec![], probe: None, watched: vec![],
+            at: NOW, because: vec![], candidates: vec![], probe: None, watched: vec![], diverted: false,
             next: next(waits),
         };
         Case {

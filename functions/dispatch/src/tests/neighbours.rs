@@ -326,7 +326,8 @@ async fn who_waits_is_a_metric_by_the_tenant_and_for_the_alarm() {
     let (ports, config) = (ports(&outbox), limited(1, 0));
     let flood: Vec<String> = (0..4).map(request).collect();
     handle(&ports, &config, through("bcce-inbox-a", 1, &flood)).await.unwrap();
-    let documents = outbox.metrics.take();
+    let mut documents = outbox.metrics.take();
+    documents.retain(|document| !document["MessagesWaiting"].is_null());
     let dimensions =
         |document: &Value| document["_aws"]["CloudWatchMetrics"][0]["Dimensions"].clone();
     let all: Vec<_> = documents
@@ -339,6 +340,7 @@ async fn who_waits_is_a_metric_by_the_tenant_and_for_the_alarm() {
     );
     assert_eq!(documents[0]["Tenant"], "a");
     handle(&ports, &config, through("bcce-inbox-b", 1, &flood[..1])).await.unwrap();
-    let idle = outbox.metrics.take();
+    let mut idle = outbox.metrics.take();
+    idle.retain(|document| !document["MessagesWaiting"].is_null());
     assert!(idle.is_empty(), "{idle:?}");
 }

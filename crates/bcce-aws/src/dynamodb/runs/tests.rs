@@ -1,6 +1,6 @@
 use super::*;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemOutput};
 use aws_sdk_dynamodb::operation::transact_write_items::{
     TransactWriteItemsError, TransactWriteItemsOutput,
 };
@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::types::error::{
 };
 use aws_sdk_dynamodb::types::{CancellationReason, Update};
 use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
+use bcce_core::base::trace::TraceId;
 use bcce_core::run::ids::ItemOf;
 use bcce_core::run::manifest::{Detail, Evidence, Manifest, StepUsage, UsageLine};
 use time::macros::{date, datetime};
@@ -151,8 +152,26 @@ async fn a_run_that_was_counted_does_not_open_again() {
         });
         let client = mock_client!(aws_sdk_dynamodb, [&rule]);
         let ledger = Ledger { client, table: "t".into() };
-        assert_eq!(ledger.open(&OpenedRun { run: closed().run }).await, Ok(opened));
+        let run = OpenedRun { run: closed().run, trace_id: None };
+        assert_eq!(ledger.open(&run).await, Ok(opened));
     }
+}
+
+#[tokio::test]
+async fn a_record_has_the_trace_of_its_execution_from_its_start() {
+    const ID: &str = "1-6a4f0c20-0759e988bd862e3fe1be46a9";
+    let rule = mock!(Client::put_item)
+        .match_requests(|put| {
+            let written = record(put.item().unwrap()).unwrap();
+            written.trace_id.as_deref() == Some(ID)
+        })
+        .then_output(|| PutItemOutput::builder().build());
+    let client = mock_client!(aws_sdk_dynamodb, [&rule]);
+    let ledger = Ledger { client, table: "t".into() };
+    let run = OpenedRun { run: closed().run, trace_id: TraceId::parse(ID) };
+    assert_eq!(ledger.open(&run).await, Ok(RecordState::Open));
+    let closing = super::close(&closed());
+    assert!(!closing.values.iter().any(|(name, _)| name.contains("trace")), "it is kept");
 }
 
 #[tokio::test]

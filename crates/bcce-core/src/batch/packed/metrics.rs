@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::base::emf;
 use crate::batch::packed::PartManifest;
 use crate::run::manifest::UsageLine;
-use crate::run::metrics::{calls, usd};
+use crate::run::metrics::{at_fault, calls, usd};
 
 /// Returns a metric line for each set of dimensions. They have the names of the metrics of a run.
 pub fn of_part(environment: &str, manifest: &PartManifest) -> Vec<String> {
@@ -35,14 +35,12 @@ pub fn of_part(environment: &str, manifest: &PartManifest) -> Vec<String> {
         document(&dimensions, &calls(line))
     };
     documents.extend(manifest.usage_by_model.iter().map(by_model));
-    // An alarm can be set on this metric before any target is known.
-    let rejected: u64 = manifest.usage_by_model.iter().map(|line| line.rejected_calls).sum();
-    if rejected > 0 {
-        documents.push(document(&of_environment, &[("RejectedCalls", "Count", json!(rejected))]));
-    }
+    let mut metrics = at_fault(&manifest.usage_by_model);
     if manifest.without_budget > 0 {
-        let metric = ("RunsWithoutBudget", "Count", json!(manifest.without_budget));
-        documents.push(document(&of_environment, &[metric]));
+        metrics.push(("RunsWithoutBudget", "Count", json!(manifest.without_budget)));
+    }
+    if !metrics.is_empty() {
+        documents.push(document(&of_environment, &metrics));
     }
     documents
 }

@@ -58,7 +58,15 @@ fn regions(decision: &Decision) -> Vec<&str> {
 }
 
 fn decided(next: Next) -> Decision {
-    Decision { at: NOW, because: vec![], candidates: vec![], probe: None, watched: vec![], next }
+    Decision {
+        at: NOW,
+        because: vec![],
+        candidates: vec![],
+        probe: None,
+        watched: vec![],
+        diverted: false,
+        next,
+    }
 }
 
 #[test]
@@ -239,6 +247,25 @@ fn an_open_target_is_passed_over_with_until_when_and_why() {
     assert_eq!(regions(&decision), ["us-west-2"]);
     let because = "its breaker is open until 2026-11-01T12:01:07Z after Bcce.TargetThrottled";
     assert_eq!(decision.candidates[0].because, because);
+}
+
+/// A step is diverted if an open breaker changes its first call, and only then.
+#[test]
+fn a_step_is_diverted_if_its_first_choice_is_open() {
+    let of = |route: &Route, health: &[Health]| answer(&question(route, health)).diverted;
+    let mut route = route(&["us-east-1", "us-west-2"]);
+    assert!(of(&route, &[open(7), closed()]));
+    assert!(of(&route, &[probed(), closed()]));
+    assert!(!of(&route, &[closed(), open(7)]), "the standby is not needed");
+    assert!(!of(&route, &[open(0), closed()]), "the step probes its first choice");
+    assert!(!of(&route, &[open(7), open(7)]), "no call is made");
+    route.targets[0].priority = Some(9);
+    assert!(!of(&route, &[open(7), closed()]), "the second target is the first choice");
+    route.targets[0].priority = None;
+    let attempts = [failed("us-east-1", ErrorName::TargetBroken)];
+    let health = [open(7), closed()];
+    let later = Question { attempts: &attempts, ..question(&route, &health) };
+    assert!(!answer(&later).diverted, "it is not the first call");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::base::error::ErrorName;
 use crate::base::target::Target;
 use crate::config::routing::Strategy;
 use crate::failover::decision::{Candidate, Decision, Next};
+use crate::failover::router::order::sort;
 use crate::failover::router::{Action, Question, Ruling, Verdict, Why};
 
 impl Decision {
@@ -37,9 +38,25 @@ impl Decision {
             candidates: candidates.collect(),
             probe,
             watched,
+            diverted: is_diverted(question, verdict),
             next,
         }
     }
+}
+
+/// Returns true if the step makes its first call to another target than its first choice, whose breaker is open.
+fn is_diverted(question: &Question<'_>, verdict: &Verdict) -> bool {
+    let Action::Try { order, .. } = &verdict.action else { return false };
+    let is_open = |ruling: &Ruling| {
+        matches!(ruling, Ruling::Open { .. } | Ruling::UsedUp { .. } | Ruling::Probed)
+    };
+    if !question.attempts.is_empty() || !verdict.ruled.iter().any(is_open) {
+        return false;
+    }
+    let allowed = (0..verdict.ruled.len()).filter(|at| verdict.ruled[*at].is_allowed());
+    let mut preferred: Vec<usize> = allowed.collect();
+    sort(question, &verdict.ruled, &mut preferred);
+    preferred.first() != order.first()
 }
 
 impl Why {

@@ -2,8 +2,8 @@ use super::*;
 use crate::base::error::ErrorName;
 use crate::base::platform::Charge;
 use crate::base::usage::Usage;
-use crate::call::attempt::AttemptOutcome;
 use crate::call::attempt::tests::failed;
+use crate::call::attempt::{AttemptKind, AttemptOutcome};
 use crate::config::policy::Policy;
 use crate::failover::decision::{Decision, Next};
 use crate::run::artifact::{StepRecord, StepStatus};
@@ -289,6 +289,7 @@ fn a_wait_takes_three_states_and_a_round_of_calls_four() {
             candidates: vec![],
             probe: None,
             watched: vec![],
+            diverted: false,
             next,
         };
         let decisions = next.into_iter().map(decision).collect();
@@ -328,6 +329,34 @@ fn answers_from_the_response_cache_are_counted_and_cost_nothing() {
     assert_eq!(manifest.steps.iter().map(|step| step.cached).sum::<u64>(), 1);
 }
 
+/// A step execution failed over if one of its calls did, or if an open breaker diverted it. Another run attempt paid for
+/// the last record.
+#[test]
+fn step_executions_that_failed_over_are_counted() {
+    let call = |error| StepRecord {
+        attempts: vec![failed("us-east-1", error)],
+        ..step_record("tests", 2)
+    };
+    let diverted = Decision {
+        at: datetime!(2026-11-01 12:00 UTC),
+        because: vec![],
+        candidates: vec![],
+        probe: None,
+        watched: vec![],
+        diverted: true,
+        next: Next::Targets(vec![]),
+    };
+    let diverted = StepRecord { decisions: vec![diverted], ..step_record("summarise", 2) };
+    let bulk =
+        Attempt { kind: AttemptKind::Bulk, ..failed("us-east-1", ErrorName::TargetUnavailable) };
+    let of = |records: Vec<StepRecord>| seal(&run(2), records, vec![], None).failed_over;
+    assert_eq!(of(vec![call(ErrorName::TargetThrottled), diverted]), 2);
+    assert_eq!(of(vec![call(ErrorName::OutputInvalid), step_record("summarise", 2)]), 0);
+    assert_eq!(of(vec![StepRecord { attempts: vec![bulk], ..step_record("tests", 2) }]), 0);
+    let earlier = StepRecord { attempt_no: 1, ..call(ErrorName::TargetThrottled) };
+    assert_eq!(of(vec![earlier]), 0);
+}
+
 /// A hit takes a read of S3 and logs no call. An answer that enters the cache takes a write.
 #[test]
 fn what_the_response_cache_takes_is_in_the_platform() {
@@ -340,6 +369,7 @@ fn what_the_response_cache_takes_is_in_the_platform() {
         candidates: vec![],
         probe: None,
         watched: vec![],
+        diverted: false,
         next: Next::Targets(vec![]),
     };
     let taken = |yaml: &str, change: fn(StepRecord) -> StepRecord| {
