@@ -1,6 +1,7 @@
 //! What the items cost: tokens by target, what AWS itself takes, and how costs are distributed.
 
 use bcce_core::base::platform::PlatformUse;
+use bcce_core::call::attempt::Totals;
 use bcce_core::run::manifest::UsageLine;
 use maud::{Markup, html};
 use rust_decimal::Decimal;
@@ -40,26 +41,10 @@ pub fn section(report: &Report) -> Option<Section> {
     if !has_calls && platform.is_none() {
         return None;
     }
-    let known = totals.known_cost();
-    let lead = match &platform {
-        None => format!(
-            "Tokens cost {}. What AWS itself takes is known when the batch is sealed.",
-            figures::cost(&totals)
-        ),
-        Some(aws) if known.is_zero() => {
-            format!("Tokens cost {}, and AWS itself {}.", figures::cost(&totals), aws.cell())
-        }
-        Some(aws) => format!(
-            "Tokens cost {}. AWS itself takes {}, which is {} of that.",
-            figures::cost(&totals),
-            aws.cell(),
-            percent(share(aws.usd, known))
-        ),
-    };
     Some(Section {
         id: "cost",
         heading: "What they cost",
-        lead,
+        lead: lead(report, &totals, platform.as_ref()),
         body: html! {
             (targets(&report.items.targets))
             @if totals.cost_usd.is_none() { p.warn { (unknown(report)) } }
@@ -68,6 +53,29 @@ pub fn section(report: &Report) -> Option<Section> {
             @if let Some(aws) = &platform { (charges(report, aws)) }
         },
     })
+}
+
+fn lead(report: &Report, totals: &Totals, platform: Option<&Platform>) -> String {
+    let known = totals.known_cost();
+    let tokens = figures::cost(totals);
+    match platform {
+        None if report.batch.manifest.is_some() => {
+            format!("Tokens cost {tokens}. The manifest does not state what AWS itself takes.")
+        }
+        None => {
+            format!(
+                "Tokens cost {tokens}. What AWS itself takes is known when the batch is sealed."
+            )
+        }
+        Some(aws) if known.is_zero() => {
+            format!("Tokens cost {tokens}, and AWS itself {}.", aws.cell())
+        }
+        Some(aws) => format!(
+            "Tokens cost {tokens}. AWS itself takes {}, which is {} of that.",
+            aws.cell(),
+            percent(share(aws.usd, known))
+        ),
+    }
 }
 
 impl Platform {

@@ -189,7 +189,9 @@ impl Items {
             totals: run.totals.clone(),
         };
         self.slowest.offer(took_ms, item);
-        self.dearest.offer(run.totals.known_cost(), item);
+        if !run.totals.known_cost().is_zero() {
+            self.dearest.offer(run.totals.known_cost(), item);
+        }
         // One call for each step is nothing to look at.
         if calls > run.steps.len() as u64 {
             self.most_calls.offer(calls, item);

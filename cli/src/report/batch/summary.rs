@@ -7,7 +7,7 @@ use bcce_core::batch::{BatchStatus, ItemStatus};
 use super::failures::rows;
 use super::{Report, cost, outcomes};
 use crate::batch::view;
-use crate::figures::{self, count};
+use crate::figures::{self, count, plural};
 use crate::metrics::table::{percent, share};
 use crate::report::page::{Number, Tone};
 use crate::tracked::Status;
@@ -169,7 +169,7 @@ fn pace(report: &Report) -> String {
     let minutes = (to - from).as_seconds_f64() / 60.0;
     let over = report.over();
     match (minutes > 0.0).then(|| over as f64 / minutes) {
-        Some(pace) if pace >= 1.0 => format!("{} runs a minute", count(pace.round() as u64)),
+        Some(pace) if pace >= 1.0 => format!("{} a minute", plural(pace.round() as usize, "run")),
         _ => format!("since {}", figures::stamp(from)),
     }
 }
@@ -187,7 +187,11 @@ fn each(report: &Report) -> String {
 fn aws(report: &Report) -> Number {
     let label = "for AWS itself";
     let Some(platform) = cost::platform(report) else {
-        return Number { value: "later".to_owned(), label, note: "known at the end".to_owned() };
+        let (value, note) = match report.batch.manifest {
+            Some(_) => ("unknown", "the manifest does not state it"),
+            None => ("later", "known at the end"),
+        };
+        return Number { value: value.to_owned(), label, note: note.to_owned() };
     };
     let tokens = report.batch.totals().known_cost();
     let note = match tokens.is_zero() {

@@ -57,6 +57,7 @@ async fn a_batch_that_is_over_says_what_became_of_its_items_and_why() {
             "The cost of one run is not fully known",
             "Read attempts in failures/.",
             "Times and costs are those of all 8 runs of this attempt.",
+            "The manifest does not state what AWS itself takes.",
         ] {
             assert!(text.contains(sentence), "{way:?}: {sentence}\n{text}");
         }
