@@ -8,6 +8,7 @@ mod advice; // what to do about an error
 mod facts; // the batch itself, and what the report is computed from
 mod cost; // what the items cost
 mod failures; // why items have no answer
+mod look; // the items to look at
 mod outcomes; // what became of the items
 mod summary; // the headline and the large numbers
 mod times; // how long the items took
@@ -49,7 +50,7 @@ impl Report {
             failures::section(self),
             times::section(self),
             cost::section(self),
-            worst::section(self),
+            look::section(self),
             Some(self.seal.section("batch")),
             Some(facts::section(self)),
         ];

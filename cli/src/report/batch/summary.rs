@@ -1,5 +1,7 @@
 //! The first screen: how the batch went, in a headline, some sentences and four numbers.
 
+use std::collections::BTreeMap;
+
 use bcce_core::batch::{BatchStatus, ItemStatus};
 
 use super::failures::rows;
@@ -98,13 +100,17 @@ fn why(report: &Report) -> Option<String> {
     let mut text = format!("{} failed, {share}with {}", count(all), first.error);
     // What the calls failed with says more than that no target was left.
     let calls = first.failures.map(|failures| &failures.calls);
-    let most = calls.and_then(|calls| calls.iter().max_by_key(|(_, calls)| **calls));
-    if let Some(((target, error), _)) = most {
-        let region = target.split(' ').next().unwrap_or_default();
-        let also = if error == first.error { String::new() } else { format!(" after {error}") };
-        text += &format!("{also} in {region}");
-    }
+    text += &calls.and_then(|calls| after(calls, first.error)).unwrap_or_default();
     Some(text + ".")
+}
+
+/// Tells which error most of the failed calls had, and in which region: ` mostly after Bcce.TargetThrottled in us-west-2`.
+pub fn after(calls: &BTreeMap<(String, String), u64>, of_items: &str) -> Option<String> {
+    let ((target, error), most) = calls.iter().max_by_key(|(_, calls)| **calls)?;
+    let region = target.split(' ').next().unwrap_or_default();
+    let mostly = if *most == calls.values().sum::<u64>() { "" } else { " mostly" };
+    let error = if error == of_items { String::new() } else { format!(" after {error}") };
+    Some(format!("{mostly}{error} in {region}"))
 }
 
 fn rejected(report: &Report) -> Option<String> {

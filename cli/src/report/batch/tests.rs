@@ -63,6 +63,19 @@ async fn a_batch_that_is_over_says_what_became_of_its_items_and_why() {
     }
 }
 
+#[test]
+fn the_first_sentence_says_after_which_calls_items_failed() {
+    let after = |all: &[(&str, &str, u64)], error: &str| {
+        let calls = all.iter().map(|(target, error, n)| (((*target).into(), (*error).into()), *n));
+        summary::after(&calls.collect(), error).unwrap_or_default()
+    };
+    let (east, west) = (("us-east-1 m", "Bcce.TargetBroken", 1), ("us-west-2 m", NO_TARGET, 3));
+    assert_eq!(after(&[west], NO_TARGET), " in us-west-2");
+    assert_eq!(after(&[east], NO_TARGET), " after Bcce.TargetBroken in us-east-1");
+    assert_eq!(after(&[east, west], "Bcce.Internal"), " mostly after Bcce.NoTarget in us-west-2");
+    assert_eq!(after(&[], NO_TARGET), "");
+}
+
 #[tokio::test]
 async fn the_numbers_are_those_of_the_status_as_json() {
     let mut runs = mixed();

@@ -14,9 +14,9 @@ use crate::report::page::Section;
 /// The most columns of a distribution.
 pub const MOST_COLUMNS: usize = 24;
 /// The names of the percentiles.
-pub const P50: &str = "p50: half are at most";
-pub const P90: &str = "p90: nine of ten are at most";
-pub const P99: &str = "p99: 99 of 100 are at most";
+pub const P50: &str = "p50: half are below";
+pub const P90: &str = "p90: nine of ten are below";
+pub const P99: &str = "p99: 99 of 100 are below";
 
 pub fn section(report: &Report) -> Option<Section> {
     let jobs = report.jobs();
