@@ -7,6 +7,7 @@
 
 mod calls; // the canary calls
 mod profiles; // the descriptions of profiles in the stack
+mod questions; // the time limits of the questions to Bedrock
 mod reports; // the message and the metric
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,12 @@ use bcce_core::ports::{
 use bcce_core::standby::checks::{Rules, watched};
 use bcce_core::standby::finding::Finding;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use questions::Limited;
+
+/// The part of the remaining time that the questions may take. The calls, their records and the report need the rest.
+const FOR_QUESTIONS: u32 = 3;
 
 /// The settings of the function, from its environment variables.
 pub struct Config {
@@ -134,12 +141,14 @@ where
     F: Fn(&str),
 {
     let until = ports.clock.now() + request.remaining;
+    let answers_until = Instant::now() + request.remaining / FOR_QUESTIONS;
     let (store, parameters) = (&ports.store, &ports.parameters);
     let (bucket, environment) = (&*config.bucket, &*config.environment);
     let documents = Reader { store, parameters, bucket, environment }.targets().await?;
     let targets = watched(&documents.models);
-    let ReadFacts { facts, unread } =
-        read_facts(&ports.control, &ports.quotas, &targets, &documents).await;
+    let (control, quotas) =
+        (Limited::new(&ports.control, answers_until), Limited::new(&ports.quotas, answers_until));
+    let ReadFacts { facts, unread } = read_facts(&control, &quotas, &targets, &documents).await;
     let now = ports.clock.now();
     let max_tokens = BTreeMap::new();
     let rules = Rules {
