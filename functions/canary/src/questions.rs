@@ -7,27 +7,50 @@ use bcce_core::base::error::Fault;
 use bcce_core::base::target::Guardrail;
 use bcce_core::config::policy::DataRetention;
 use bcce_core::config::profiles::Profile;
+use bcce_core::io::reader::TargetDocuments;
+use bcce_core::io::standby::{ReadFacts, read_facts};
 use bcce_core::ports::{
     CheckGuardrail, DescribeModel, DescribeProfile, ReadAccess, ReadDataRetention, ReadQuotas,
 };
+use bcce_core::standby::checks::WatchedTarget;
 use bcce_core::standby::facts::{Access, ModelFacts};
 use bcce_core::standby::quotas::Quota;
 use tokio::time::{Instant, timeout};
+
+use crate::Ports;
 
 /// The time for an answer of Bedrock, which usually takes well under a second.
 const ANSWER: Duration = Duration::from_secs(10);
 /// The time for the quotas of a region, which are more than ten pages.
 const QUOTAS: Duration = Duration::from_secs(30);
 
+impl<S, P, L, H, M, B, Q, T, C, F> Ports<S, P, L, H, M, B, Q, T, C, F>
+where
+    B: DescribeModel + ReadAccess + DescribeProfile + CheckGuardrail + ReadDataRetention,
+    Q: ReadQuotas,
+{
+    /// Asks Bedrock and Service Quotas about the targets, until the time is used up.
+    pub async fn ask(
+        &self,
+        targets: &[WatchedTarget],
+        documents: &TargetDocuments,
+        until: Instant,
+    ) -> ReadFacts {
+        let control = Limited::new(&self.control, until);
+        let quotas = Limited::new(&self.quotas, until);
+        read_facts(&control, &quotas, targets, documents).await
+    }
+}
+
 /// A port whose questions have time limits. A question that runs out of time has no answer, as if the service had failed.
-pub struct Limited<'a, P> {
+struct Limited<'a, P> {
     port: &'a P,
     /// The time at which all questions end.
     until: Instant,
 }
 
 impl<'a, P> Limited<'a, P> {
-    pub fn new(port: &'a P, until: Instant) -> Self {
+    fn new(port: &'a P, until: Instant) -> Self {
         Self { port, until }
     }
 
