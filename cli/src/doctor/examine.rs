@@ -6,13 +6,15 @@ use bcce_aws::SdkConfig;
 use bcce_aws::account::{Identity, Origin};
 use bcce_aws::signed::Services;
 use bcce_core::base::error::Fault;
+use bcce_core::ledger::{BatchRecord, RunRecord};
 use futures::future::{FutureExt, LocalBoxFuture, join_all};
 use time::OffsetDateTime;
 
 use super::credentials::Facts as Caller;
+use super::running::Recorded;
 use super::{
     Check, Group, State, alarms, bucket, credentials, documents, keys, network, permissions,
-    queues, rules, runs, stack, targets,
+    queues, rules, running, stack, targets,
 };
 use crate::directory::Texts;
 use crate::stack::Stack;
@@ -97,7 +99,8 @@ impl Subjects<'_> {
             limited("bucket", self.bucket().boxed_local()),
             limited("queues", self.queues().boxed_local()),
             limited("rules", self.rules().boxed_local()),
-            limited("runs", self.runs().boxed_local()),
+            limited("runs", self.running::<RunRecord>().boxed_local()),
+            limited("batches", self.running::<BatchRecord>().boxed_local()),
             limited("alarms", self.alarms().boxed_local()),
             limited("network", self.network().boxed_local()),
             limited("permissions", self.permissions().boxed_local()),
@@ -158,9 +161,10 @@ impl Subjects<'_> {
         rules::check(&self.name, &rules::read(&self.services, &self.name, self.now).await)
     }
 
-    async fn runs(&self) -> Vec<Check> {
-        let found = runs::read(self.stack, self.now).await;
-        runs::check(&found, self.now, |rest| self.stack.command(rest))
+    /// Checks the records of runs, or those of batches.
+    async fn running<R: Recorded>(&self) -> Vec<Check> {
+        let found = running::read::<R>(self.stack, self.now).await;
+        running::check(&found, self.now, |rest| self.stack.command(rest))
     }
 
     async fn alarms(&self) -> Vec<Check> {
