@@ -60,8 +60,9 @@ where
     M: CallModel,
     C: Clock,
 {
-    /// Calls the targets that are due, or all if `is_live`, until the time is used up. Returns what these calls and the
-    /// last calls of the others show.
+    /// Calls the targets that are due, or all if `is_live`, until the time is used up. Those that were never called come
+    /// first, then those whose last call is the oldest, so that the next invocation reaches the ones that were left.
+    /// Returns what these calls and the last calls of the others show.
     ///
     /// # Errors
     /// `Bcce.Internal`: the ledger failed. Calls that were made before are recorded.
@@ -76,8 +77,9 @@ where
         let keys: Vec<String> = targets.iter().map(WatchedTarget::key).collect();
         let last = self.ledger.last_calls(&keys).await?;
         let breakers = self.health.read(&keys).await?;
-        let each = targets.iter().zip(last).zip(&breakers);
-        let calls = each.map(async |((watched, last), breaker)| {
+        let mut each: Vec<_> = targets.iter().zip(last).zip(&breakers).collect();
+        each.sort_by_key(|((_, last), _)| last.as_ref().map(|last| last.started_at));
+        let calls = each.into_iter().map(async |((watched, last), breaker)| {
             let now = self.clock.now();
             let is_allowed = documents.policy.allows(&watched.target, profiles);
             if !is_allowed || !canary::may_call(&breaker.breaker, now) {

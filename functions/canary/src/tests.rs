@@ -30,6 +30,7 @@ struct Outside {
     parameters: RefCell<BTreeMap<String, String>>,
     now: Cell<Option<OffsetDateTime>>,
     called: RefCell<Vec<String>>,
+    call_takes: Cell<Duration>,
     rejecting: RefCell<BTreeSet<String>>,
     calls: RefCell<BTreeMap<String, LastCall>>,
     counted: RefCell<Vec<CountedCalls>>,
@@ -85,6 +86,7 @@ impl Clock for World {
 impl CallModel for World {
     async fn call(&self, call: &ModelCall<'_>) -> CallReport {
         self.called.borrow_mut().push(call.target.to_string());
+        self.now.set(self.now.get().map(|now| now + self.call_takes.get()));
         assert_eq!(call.parameters.max_tokens, 1);
         let answer =
             ModelAnswer { text: String::new(), stop_reason: "max_tokens".into(), thought: false };
@@ -478,6 +480,21 @@ fn calls_for_which_the_time_does_not_suffice_are_left_to_the_next_invocation() {
     let request = Request { remaining: Duration::from_secs(60), ..request };
     assert_eq!(block_on(handle(&ports, &config(), request)).unwrap().called, 0);
     assert_eq!(world.calls.borrow().len(), 0);
+}
+
+/// Each call takes so long that the time suffices for four of the twelve targets.
+#[test]
+fn live_calls_that_follow_reach_the_targets_that_were_left() {
+    let (world, ports) = stack();
+    world.now.set(Some(NOON));
+    world.call_takes.set(Duration::from_secs(10));
+    for called in [4, 8, 12] {
+        let request: Request = serde_json::from_str(LIVE).unwrap();
+        let request = Request { remaining: Duration::from_secs(110), ..request };
+        assert_eq!(block_on(handle(&ports, &config(), request)).unwrap().called, 4);
+        let different: BTreeSet<String> = world.called.borrow().iter().cloned().collect();
+        assert_eq!(different.len(), called, "{different:?}");
+    }
 }
 
 #[test]
