@@ -12,7 +12,7 @@ pub mod permissions; // what the caller may do
 pub mod print; // prints the checks
 pub mod queues; // inboxes and dead letters
 pub mod rules; // rules of EventBridge
-pub mod runs; // runs that stay RUNNING
+pub mod running; // runs and batches that stay RUNNING
 pub mod stack; // the stack and its version
 pub mod targets; // the targets of the aliases
 
@@ -52,6 +52,7 @@ pub struct Check {
 pub enum Mend {
     EnableRule(String),
     FinalizeRun(String),
+    FinalizeBatch(String),
 }
 
 /// The error codes of a service that does not have an operation, as a local emulator or a partition may not.

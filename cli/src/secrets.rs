@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bcce_core::base::error::Fault;
 use bcce_core::config::documents::parameter_name;
 use bcce_core::config::webhook::Source;
 use bcce_core::document::from_yaml;
@@ -37,19 +38,18 @@ pub fn needed_of(environment: &str, files: &Texts) -> Vec<String> {
     needed(environment, files).iter().map(line).collect()
 }
 
-/// Returns a line for each secret that is missing in SSM, or one line if SSM could not be read.
-pub async fn missing(stack: &Stack, files: &Texts) -> Vec<String> {
+/// Returns a line for each secret that is missing in SSM.
+///
+/// # Errors
+/// `Bcce.Internal`: SSM could not be read, so nobody knows whether a secret is missing.
+pub async fn missing(stack: &Stack, files: &Texts) -> Result<Vec<String>, Fault> {
     let needed = needed(&stack.environment, files);
     if needed.is_empty() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     // The names suffice, so the values are not decrypted.
-    match stack.parameters.below(&parameter_name(&stack.environment, "secrets")).await {
-        Ok(found) => absent(needed, |name| found.contains_key(name)),
-        Err(fault) => {
-            vec![format!("the secrets of webhooks could not be checked: {}", fault.message)]
-        }
-    }
+    let found = stack.parameters.below(&parameter_name(&stack.environment, "secrets")).await?;
+    Ok(absent(needed, |name| found.contains_key(name)))
 }
 
 fn absent(needed: Needed, is_there: impl Fn(&str) -> bool) -> Vec<String> {

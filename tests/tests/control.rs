@@ -17,7 +17,7 @@ use bcce_core::config::profiles::Profiles;
 use bcce_core::document::from_yaml;
 use bcce_core::io::reader::TargetDocuments;
 use bcce_core::io::standby::{ReadFacts, read_facts};
-use bcce_core::standby::checks::{Rules, watched};
+use bcce_core::standby::checks::watched;
 use bcce_core::standby::finding::{Check, Finding};
 use bcce_tests::scripted_model::{Jobs, Model, Store, serve};
 use serde_json::{Value, json};
@@ -71,10 +71,7 @@ impl World {
         let ReadFacts { facts, unread } = read;
         assert!(unread.is_empty(), "{unread:?}");
         let now = datetime!(2026-11-30 12:00 UTC);
-        let TargetDocuments { policy, prices, profiles, .. } = &documents;
-        let rules = Rules { policy, prices, profiles, max_tokens: &max_tokens, now };
-        let each = targets.iter().zip(&facts);
-        each.flat_map(|(watched, facts)| rules.check(watched, facts)).collect()
+        documents.rules(&max_tokens, now).findings(&targets, &facts)
     }
 }
 

@@ -39,7 +39,7 @@ pub struct Args {
     /// Print each check, also those that passed
     #[arg(long)]
     verbose: bool,
-    /// Enable disabled rules and finalize runs that stay RUNNING, after asking
+    /// Enable disabled rules and finalize runs and batches that stay RUNNING, after asking
     #[arg(long)]
     fix: bool,
     /// Call each target once, which is paid, after asking

@@ -87,7 +87,9 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     for line in left(&comparison, &args.directory).iter().filter(|_| !args.json) {
         writeln!(notes, "{line}")?;
     }
-    print_warnings(secrets::missing(&stack, &files).await);
+    print_warnings(secrets::missing(&stack, &files).await.unwrap_or_else(|fault| {
+        vec![format!("the secrets of webhooks could not be checked: {}", fault.message)]
+    }));
     let mut exit = Exit::Done;
     if args.warm {
         exit = warm_all(&stack, world, &files, &described.profiles, notes).await?;

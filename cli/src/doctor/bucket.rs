@@ -44,7 +44,8 @@ pub fn check(bucket: &str, settings: &Result<Settings, Fault>) -> Vec<Check> {
             "no event reaches EventBridge, so an object under batches/inbox/ starts no batch",
             format!(
                 "`aws s3api put-bucket-notification-configuration --bucket {bucket} --notification-configuration \
-                 '{{\"EventBridgeConfiguration\":{{}}}}'`"
+                 '{{\"EventBridgeConfiguration\":{{}}}}'`; it replaces all notifications of the bucket, so add to its JSON \
+                 those that `aws s3api get-bucket-notification-configuration --bucket {bucket}` shows"
             ),
         ),
     ];
@@ -82,5 +83,15 @@ mod tests {
         );
         assert_eq!(failed(Settings { sends_events: false, ..on }), ["bucket-events"]);
         assert_eq!(failed(Settings::default()).len(), 4);
+    }
+
+    #[test]
+    fn the_remedy_for_events_keeps_other_notifications() {
+        let checks = check("b", &Ok(Settings::default()));
+        let events = checks.iter().find(|check| check.name == "bucket-events").unwrap();
+        let put = "`aws s3api put-bucket-notification-configuration --bucket b --notification-configuration \
+                   '{\"EventBridgeConfiguration\":{}}'`; it replaces all notifications";
+        assert!(events.remedy.starts_with(put), "{events:?}");
+        assert!(events.remedy.contains("get-bucket-notification-configuration"), "{events:?}");
     }
 }

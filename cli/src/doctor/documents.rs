@@ -49,12 +49,18 @@ pub fn texts(documents: &Documents) -> Texts {
     documents.iter().filter_map(whole).collect()
 }
 
-/// Returns the lines about secrets that are missing.
-pub async fn missing_secrets(stack: &Stack, documents: &Documents) -> Vec<String> {
+/// The lines about secrets that are missing.
+pub type MissingSecrets = Result<Vec<String>, Fault>;
+
+/// Finds the secrets that are missing.
+///
+/// # Errors
+/// `Bcce.Internal`: SSM cannot be read.
+pub async fn missing_secrets(stack: &Stack, documents: &Documents) -> MissingSecrets {
     secrets::missing(stack, &texts(documents)).await
 }
 
-pub fn check(documents: &Documents, missing_secrets: &[String], today: Date) -> Vec<Check> {
+pub fn check(documents: &Documents, missing_secrets: &MissingSecrets, today: Date) -> Vec<Check> {
     let mut checks: Vec<Check> = documents.iter().filter_map(broken).collect();
     let texts = texts(documents);
     let is_new = |file: &str| !matches!(documents.get(file), Some(Err(_)));
@@ -66,10 +72,7 @@ pub fn check(documents: &Documents, missing_secrets: &[String], today: Date) -> 
         }),
     );
     checks.extend(old_prices(&texts, today));
-    checks.extend(missing_secrets.iter().map(|line| {
-        let remedy = "create it as docs/webhooks.md says: `aws ssm put-parameter --type SecureString --name NAME --value file://FILE --key-id KEY`";
-        Check::fail("secret", "webhooks", line.as_str(), remedy)
-    }));
+    checks.extend(secrets_of(missing_secrets));
     let found: Vec<String> = checks.iter().map(|check| check.subject.clone()).collect();
     let valid = texts.keys().filter(|file| !found.contains(file));
     checks.extend(valid.map(|file| Check::pass("document", file, "valid")));
@@ -101,6 +104,18 @@ fn old_prices(texts: &Texts, today: Date) -> Vec<Check> {
     of_prices.map(warn).collect()
 }
 
+/// Returns the failures of secrets that are missing, or the warning that they could not be read.
+fn secrets_of(missing: &MissingSecrets) -> Vec<Check> {
+    let (name, subject) = ("secret", "webhooks");
+    let remedy = "create it as docs/webhooks.md says: `aws ssm put-parameter --type SecureString --name NAME --value file://FILE --key-id KEY`";
+    match missing {
+        Ok(lines) => {
+            lines.iter().map(|line| Check::fail(name, subject, line.as_str(), remedy)).collect()
+        }
+        Err(fault) => vec![Check::unread(name, subject, fault)],
+    }
+}
+
 #[cfg(test)]
 pub mod tests {
     use super::*;
@@ -116,8 +131,9 @@ pub mod tests {
         files.into_iter().map(|(file, text)| (file, Ok(text))).collect()
     }
 
-    fn found(documents: &Documents, secrets: &[String], today: Date) -> Vec<Check> {
-        let mut checks = check(documents, secrets, today);
+    fn found(documents: &Documents, secrets: &[&str], today: Date) -> Vec<Check> {
+        let secrets = secrets.iter().map(|line| line.to_string()).collect();
+        let mut checks = check(documents, &Ok(secrets), today);
         checks.retain(|check| check.state != State::Pass);
         checks
     }
@@ -125,7 +141,7 @@ pub mod tests {
     #[test]
     fn the_shipped_documents_have_no_finding() {
         assert_eq!(found(&shipped(), &[], TODAY), []);
-        assert_eq!(check(&shipped(), &[], TODAY).len(), shipped().len());
+        assert_eq!(check(&shipped(), &Ok(vec![]), TODAY).len(), shipped().len());
     }
 
     #[test]
@@ -152,9 +168,19 @@ pub mod tests {
 
     #[test]
     fn old_prices_and_missing_secrets_are_found() {
-        let secrets = ["the SecureString /bcce/dev/secrets/a is missing".to_owned()];
+        let secrets = ["the SecureString /bcce/dev/secrets/a is missing"];
         let found = found(&shipped(), &secrets, date!(2029 - 01 - 01));
         let names: Vec<_> = found.iter().map(|check| (check.name, check.state)).collect();
         assert_eq!(names, [("prices", State::Warn), ("secret", State::Fail)]);
+    }
+    #[test]
+    fn secrets_that_cannot_be_read_are_not_missing() {
+        let denied = "ssm:GetParametersByPath /bcce/dev/secrets: AccessDeniedException";
+        let checks = check(&shipped(), &Err(Fault::internal(denied)), TODAY);
+        let found: Vec<_> = checks.iter().filter(|check| check.state != State::Pass).collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!((found[0].name, found[0].state), ("secret", State::Warn));
+        assert!(found[0].reason.contains(denied), "{found:?}");
+        assert!(found[0].remedy.contains("the action ssm:GetParametersByPath for"), "{found:?}");
     }
 }

@@ -59,7 +59,7 @@ pub fn check(function: &str, answer: &Result<Answer, Fault>) -> Vec<Check> {
             "canary",
             function,
             reason,
-            "the time did not suffice; call the rest with `bcce doctor --live` again",
+            "the time did not suffice; `bcce doctor --live` again calls those first that were left",
         ),
         false => Check::pass("canary", function, reason),
     });

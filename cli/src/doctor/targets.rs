@@ -10,7 +10,7 @@ use bcce_core::config::template::Template;
 use bcce_core::document::from_yaml;
 use bcce_core::io::reader::Reader;
 use bcce_core::io::standby::{ReadFacts, read_facts};
-use bcce_core::standby::checks::{Rules, WatchedTarget, watched};
+use bcce_core::standby::checks::{WatchedTarget, watched};
 use bcce_core::standby::finding::{Finding, Level};
 use time::OffsetDateTime;
 
@@ -49,15 +49,7 @@ pub async fn read(
     let quotas = ServiceQuotas::new(config, endpoint);
     let ReadFacts { facts, unread } = read_facts(&control, &quotas, &targets, &documents).await;
     let max_tokens = max_tokens(files);
-    let rules = Rules {
-        policy: &documents.policy,
-        prices: &documents.prices,
-        profiles: &documents.profiles,
-        max_tokens: &max_tokens,
-        now,
-    };
-    let each = targets.iter().zip(&facts);
-    let findings = each.flat_map(|(watched, facts)| rules.check(watched, facts)).collect();
+    let findings = documents.rules(&max_tokens, now).findings(&targets, &facts);
     Ok(Facts { targets, findings, unread: unread.into_iter().collect() })
 }
 

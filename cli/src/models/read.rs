@@ -14,7 +14,7 @@ use bcce_core::io::standby::{ReadFacts, read_facts};
 use bcce_core::ledger::usage::DayOfUsage;
 use bcce_core::ports::{ReadBreakers, ReadLastCalls, ReadLatencies};
 use bcce_core::standby::canary::WORKFLOW;
-use bcce_core::standby::checks::{Rules, WatchedTarget, watched};
+use bcce_core::standby::checks::{WatchedTarget, watched};
 use time::{Date, OffsetDateTime, UtcOffset};
 
 use super::{Known, Report};
@@ -154,9 +154,8 @@ async fn ask_bedrock(
     let control = ControlPlane::new(&config, endpoint.clone());
     let quotas = ServiceQuotas::new(&config, endpoint);
     let ReadFacts { facts, unread } = read_facts(&control, &quotas, targets, documents).await;
-    let TargetDocuments { policy, prices, profiles, .. } = documents;
     let max_tokens = BTreeMap::new();
-    let rules = Rules { policy, prices, profiles, max_tokens: &max_tokens, now };
+    let rules = documents.rules(&max_tokens, now);
     for (known, facts) in known.iter_mut().zip(facts) {
         known.findings.extend(rules.check(&known.watched, &facts));
         known.facts = Some(facts);

@@ -1,5 +1,7 @@
 //! Displays a workflow: its inputs, its steps in waves, and its limits.
 
+use std::collections::BTreeMap;
+
 use bcce_core::config::budgets::Budgets;
 use bcce_core::config::output::{OutputSpec, OutputType};
 use bcce_core::config::routing::RoutingOverride;
@@ -103,7 +105,9 @@ fn bounds(schema: &Value) -> String {
         Value::Array(_) if key == "required" => None,
         value => Some(format!("{key} {}", word(value))),
     };
-    let mut parts: Vec<String> = keys.iter().filter_map(bound).collect();
+    // The order of the keys depends on how serde_json is built.
+    let sorted: BTreeMap<&String, &Value> = keys.iter().collect();
+    let mut parts: Vec<String> = sorted.into_iter().filter_map(bound).collect();
     let fields = fields(schema);
     if !fields.is_empty() {
         parts.push(format!("with {fields}"));

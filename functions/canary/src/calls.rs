@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use bcce_core::base::error::Fault;
-use bcce_core::call::attempt::{Attempt, AttemptKind, AttemptOutcome};
-use bcce_core::call::model::{CallLimits, CallReport, ModelCall};
-use bcce_core::config::pricing::{PriceRow, Prices, Tier};
+use bcce_core::call::attempt::{Attempt, AttemptKind};
+use bcce_core::call::model::{CallLimits, ModelCall};
+use bcce_core::config::pricing::{Prices, Tier};
 use bcce_core::config::profiles::Profiles;
 use bcce_core::io::reader::TargetDocuments;
 use bcce_core::ledger::usage::{Allocation, CountedCalls};
@@ -60,8 +60,9 @@ where
     M: CallModel,
     C: Clock,
 {
-    /// Calls the targets that are due, or all if `is_live`, until the time is used up. Returns what these calls and the
-    /// last calls of the others show.
+    /// Calls the targets that are due, or all if `is_live`, until the time is used up. Those that were never called come
+    /// first, then those whose last call is the oldest, so that the next invocation reaches the ones that were left.
+    /// Returns what these calls and the last calls of the others show.
     ///
     /// # Errors
     /// `Bcce.Internal`: the ledger failed. Calls that were made before are recorded.
@@ -76,8 +77,9 @@ where
         let keys: Vec<String> = targets.iter().map(WatchedTarget::key).collect();
         let last = self.ledger.last_calls(&keys).await?;
         let breakers = self.health.read(&keys).await?;
-        let each = targets.iter().zip(last).zip(&breakers);
-        let calls = each.map(async |((watched, last), breaker)| {
+        let mut each: Vec<_> = targets.iter().zip(last).zip(&breakers).collect();
+        each.sort_by_key(|((_, last), _)| last.as_ref().map(|last| last.started_at));
+        let calls = each.into_iter().map(async |((watched, last), breaker)| {
             let now = self.clock.now();
             let is_allowed = documents.policy.allows(&watched.target, profiles);
             if !is_allowed || !canary::may_call(&breaker.breaker, now) {
@@ -129,7 +131,12 @@ where
         let id = profiles.resolve(&watched.target.region, &watched.target.model_id);
         let rows = prices.of(id);
         let row = rows.as_ref().and_then(|rows| rows.at(started_at));
-        let attempt = attempt(watched, started_at, &report, row);
+        let failure = report.result.as_ref().err();
+        let tier = Tier::served(report.served.service_tier.as_deref());
+        let attempt = Attempt {
+            cost_usd: report.usage.and_then(|used| row?.cost_in(tier, &used)),
+            ..report.attempt(&watched.target, AttemptKind::First, started_at, failure)
+        };
         let model = profiles.model(&watched.target.region, &watched.target.model_id);
         let usage = StepUsage::of_call(STEP, &attempt, row, model);
         let counted = CountedCalls { allocation: allocation(), usage };
@@ -161,38 +168,4 @@ impl Called {
 fn allocation() -> Allocation {
     let (tenant, workflow) = ("default".to_owned(), canary::WORKFLOW.to_owned());
     Allocation { tenant, workflow, ..Allocation::default() }
-}
-
-/// Returns the record of a call, which the usage counters are computed from.
-fn attempt(
-    watched: &WatchedTarget,
-    started_at: OffsetDateTime,
-    report: &CallReport,
-    row: Option<&PriceRow>,
-) -> Attempt {
-    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    let tier = Tier::served(report.served.service_tier.as_deref());
-    let failure = report.result.as_ref().err();
-    Attempt {
-        target: watched.target.clone(),
-        kind: AttemptKind::First,
-        outcome: match failure {
-            Some(_) => AttemptOutcome::Failed,
-            None => AttemptOutcome::Answered,
-        },
-        error: failure.map(|failure| failure.name),
-        message: None,
-        advice: None,
-        cause: None,
-        adapted: Vec::new(),
-        retry_after_s: None,
-        started_at,
-        latency_ms: millis(report.latency),
-        first_token_ms: report.first_token.map(millis),
-        service_tier: report.served.service_tier.clone(),
-        guardrail_origin: report.served.guardrail_origin.clone(),
-        usage: report.usage,
-        cost_usd: report.usage.and_then(|used| row?.cost_in(tier, &used)),
-        cache: None,
-    }
 }

@@ -7,26 +7,33 @@
 
 mod calls; // the canary calls
 mod profiles; // the descriptions of profiles in the stack
+mod questions; // the time limits of the questions to Bedrock
 mod reports; // the message and the metric
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bcce_aws::{StartError, optional_variable, variable};
 use bcce_core::base::error::Fault;
 use bcce_core::io::reader::Reader;
-use bcce_core::io::standby::{ReadFacts, read_facts};
+use bcce_core::io::standby::ReadFacts;
 use bcce_core::ports::{
     CallModel, CheckGuardrail, ClaimCanaryCall, Clock, DescribeModel, DescribeProfile, GetObject,
     GetParameters, PublishStandbyAlert, PutDocument, PutParameter, ReadAccess, ReadBreakers,
     ReadDataRetention, ReadLastCalls, ReadQuotas, ReadReportedFindings, RecordCanaryCall,
     WriteReportedFindings,
 };
-use bcce_core::standby::checks::{Rules, watched};
+use bcce_core::standby::checks::watched;
 use bcce_core::standby::finding::Finding;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use calls::Called;
+
+/// The part of the remaining time that the questions may take. The calls, their records and the report need the rest.
+const FOR_QUESTIONS: u32 = 3;
 
 /// The settings of the function, from its environment variables.
 pub struct Config {
@@ -77,6 +84,14 @@ pub struct Ports<S, P, L, H, M, B, Q, T, C, F> {
     pub clock: C,
     /// Writes a metrics document to the function's log.
     pub metrics: F,
+}
+
+impl<S, P, L, H, M, B, Q, T, C, F> Ports<S, P, L, H, M, B, Q, T, C, F> {
+    /// Returns the reader of the stack's documents.
+    fn reader<'a>(&'a self, config: &'a Config) -> Reader<'a, S, P> {
+        let (store, parameters) = (&self.store, &self.parameters);
+        Reader { store, parameters, bucket: &config.bucket, environment: &config.environment }
+    }
 }
 
 /// The event of the schedule, of which nothing is used, or that of `bcce doctor --live`.
@@ -134,44 +149,31 @@ where
     F: Fn(&str),
 {
     let until = ports.clock.now() + request.remaining;
-    let (store, parameters) = (&ports.store, &ports.parameters);
-    let (bucket, environment) = (&*config.bucket, &*config.environment);
-    let documents = Reader { store, parameters, bucket, environment }.targets().await?;
+    let answers_until = Instant::now() + request.remaining / FOR_QUESTIONS;
+    let documents = ports.reader(config).targets().await?;
     let targets = watched(&documents.models);
-    let ReadFacts { facts, unread } =
-        read_facts(&ports.control, &ports.quotas, &targets, &documents).await;
-    let now = ports.clock.now();
+    let ReadFacts { facts, unread } = ports.ask(&targets, &documents, answers_until).await;
     let max_tokens = BTreeMap::new();
-    let rules = Rules {
-        policy: &documents.policy,
-        prices: &documents.prices,
-        profiles: &documents.profiles,
-        max_tokens: &max_tokens,
-        now,
-    };
-    let each = targets.iter().zip(&facts);
-    let mut findings: Vec<Finding> =
-        each.flat_map(|(watched, facts)| rules.check(watched, facts)).collect();
+    let mut findings = documents.rules(&max_tokens, ports.clock.now()).findings(&targets, &facts);
     let profiles = profiles::renewed(&documents.profiles, &facts);
     let stored = profiles::store(ports, config, &facts).await;
     let called = ports.call_due(&targets, &documents, &profiles, request.live, until).await;
     findings.extend(called.iter().flat_map(|called| called.findings.clone()));
     ports.report(config, &findings, unread.is_empty() && called.is_ok()).await?;
-    let called = called?;
+    let Called { called, skipped, unanswered, .. } = called?;
     stored?;
-    let unread: Vec<String> = unread.into_iter().collect();
-    match unread.first().filter(|_| !request.live) {
-        Some(first) => {
-            let more = unread.len() - 1;
-            Err(Fault::internal(format!("{first} (and {more} more questions to Bedrock)")))
-        }
-        None => Ok(Response {
-            targets: targets.len(),
-            called: called.called,
-            skipped: called.skipped,
-            unanswered: called.unanswered,
-            findings,
-            unread,
-        }),
+    // `bcce doctor --live` shows the other results, too.
+    if !request.live {
+        all_answered(&unread)?;
     }
+    let (targets, unread) = (targets.len(), unread.into_iter().collect());
+    Ok(Response { targets, called, skipped, unanswered, findings, unread })
+}
+
+/// # Errors
+/// `Bcce.Internal`: a question was not answered, so that Lambda and the alarm know that not everything was watched.
+fn all_answered(unread: &BTreeSet<String>) -> Result<(), Fault> {
+    let Some(first) = unread.first() else { return Ok(()) };
+    let more = unread.len() - 1;
+    Err(Fault::internal(format!("{first} (and {more} more questions to Bedrock)")))
 }

@@ -4,7 +4,6 @@
 use bcce_core::base::error::Fault;
 use bcce_core::config::documents::PROFILES;
 use bcce_core::config::profiles::{Profiles, ProfilesDocument};
-use bcce_core::io::reader::Reader;
 use bcce_core::io::writer::write_document;
 use bcce_core::ports::{GetObject, GetParameters, PutDocument, PutParameter};
 use bcce_core::standby::facts::TargetFacts;
@@ -45,7 +44,7 @@ where
 {
     let (store, parameters) = (&ports.store, &ports.parameters);
     let (bucket, environment) = (&*config.bucket, &*config.environment);
-    let stored = Reader { store, parameters, bucket, environment }.targets().await?.profiles;
+    let stored = ports.reader(config).targets().await?.profiles;
     let renewed = renewed(&stored, facts);
     if stored == renewed {
         return Ok(());

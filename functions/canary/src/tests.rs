@@ -7,7 +7,7 @@ use bcce_core::base::usage::Usage;
 use bcce_core::call::model::{Blame, CallFailure, CallReport, ModelAnswer, ModelCall, Served};
 use bcce_core::config::policy::DataRetention;
 use bcce_core::config::profiles::Profile;
-use bcce_core::fakes::{MemoryHealth, MemoryParameters, MemoryStore, now};
+use bcce_core::fakes::{MemoryHealth, MemoryParameters, MemoryStore};
 use bcce_core::ledger::usage::CountedCalls;
 use bcce_core::ports::{Parameter, ReportedFindings, StoredBreaker};
 use bcce_core::standby::alert::StandbyAlert;
@@ -30,6 +30,7 @@ struct Outside {
     parameters: RefCell<BTreeMap<String, String>>,
     now: Cell<Option<OffsetDateTime>>,
     called: RefCell<Vec<String>>,
+    call_takes: Cell<Duration>,
     rejecting: RefCell<BTreeSet<String>>,
     calls: RefCell<BTreeMap<String, LastCall>>,
     counted: RefCell<Vec<CountedCalls>>,
@@ -37,6 +38,8 @@ struct Outside {
     alerts: RefCell<Vec<StandbyAlert>>,
     is_topic_gone: Cell<bool>,
     is_control_gone: Cell<bool>,
+    /// The region in which no question is answered, and no error returned.
+    hanging_region: RefCell<Option<String>>,
     quota: Cell<f64>,
     further_region: RefCell<Option<String>>,
     metrics: RefCell<Vec<String>>,
@@ -83,6 +86,7 @@ impl Clock for World {
 impl CallModel for World {
     async fn call(&self, call: &ModelCall<'_>) -> CallReport {
         self.called.borrow_mut().push(call.target.to_string());
+        self.now.set(self.now.get().map(|now| now + self.call_takes.get()));
         assert_eq!(call.parameters.max_tokens, 1);
         let answer =
             ModelAnswer { text: String::new(), stop_reason: "max_tokens".into(), thought: false };
@@ -106,7 +110,10 @@ impl CallModel for World {
 }
 
 impl Outside {
-    fn answer(&self) -> Result<(), Fault> {
+    async fn answer(&self, region: &str) -> Result<(), Fault> {
+        if self.hanging_region.borrow().as_deref() == Some(region) {
+            std::future::pending::<()>().await;
+        }
         match self.is_control_gone.get() {
             true => Err(Fault::internal("bedrock:Get: AccessDeniedException")),
             false => Ok(()),
@@ -115,16 +122,25 @@ impl Outside {
 }
 
 impl DescribeModel for World {
-    async fn describe_model(&self, _: &str, _: &str) -> Result<Result<ModelFacts, String>, Fault> {
-        self.answer().map(|()| Ok(ModelFacts::default()))
+    async fn describe_model(
+        &self,
+        region: &str,
+        _: &str,
+    ) -> Result<Result<ModelFacts, String>, Fault> {
+        self.answer(region).await.map(|()| Ok(ModelFacts::default()))
     }
 }
 
 impl ReadAccess for World {
-    async fn access(&self, _: &str, _: &str) -> Result<Access, Fault> {
+    async fn access(&self, region: &str, _: &str) -> Result<Access, Fault> {
         let (is_authorized, is_entitled, is_in_region) = (true, true, true);
         let agreement = Agreement::Accepted;
-        self.answer().map(|()| Access { agreement, is_authorized, is_entitled, is_in_region })
+        self.answer(region).await.map(|()| Access {
+            agreement,
+            is_authorized,
+            is_entitled,
+            is_in_region,
+        })
     }
 }
 
@@ -134,7 +150,7 @@ impl DescribeProfile for World {
         region: &str,
         id: &str,
     ) -> Result<Result<Profile, String>, Fault> {
-        self.answer()?;
+        self.answer(region).await?;
         let mut regions: BTreeSet<String> =
             ["us-east-1", "us-east-2", "us-west-2"].map(str::to_owned).into();
         regions.extend(self.further_region.borrow().clone());
@@ -151,16 +167,16 @@ impl CheckGuardrail for World {
 }
 
 impl ReadDataRetention for World {
-    async fn data_retention(&self, _: &str) -> Result<DataRetention, Fault> {
-        self.answer().map(|()| DataRetention::Default)
+    async fn data_retention(&self, region: &str) -> Result<DataRetention, Fault> {
+        self.answer(region).await.map(|()| DataRetention::Default)
     }
 }
 
 impl ReadQuotas for World {
-    async fn quotas(&self, _: &str) -> Result<Vec<Quota>, Fault> {
+    async fn quotas(&self, region: &str) -> Result<Vec<Quota>, Fault> {
         let name = "Cross-region model inference tokens per minute for Anthropic Claude Opus 5";
         let (name, code, value) = (name.to_owned(), "L-1".to_owned(), self.quota.get());
-        self.answer().map(|()| vec![Quota { name, code, value }])
+        self.answer(region).await.map(|()| vec![Quota { name, code, value }])
     }
 }
 
@@ -274,11 +290,19 @@ fn config() -> Config {
     }
 }
 
-fn watch(ports: &Fakes, event: &str) -> Result<Response, Fault> {
-    let request: Request = serde_json::from_str(event).unwrap();
-    now(handle(ports, &config(), Request { remaining: Duration::from_secs(300), ..request }))
+/// Returns the value of a future that uses fakes and timers.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    runtime.unwrap().block_on(future)
 }
 
+fn watch(ports: &Fakes, event: &str) -> Result<Response, Fault> {
+    let request: Request = serde_json::from_str(event).unwrap();
+    block_on(handle(ports, &config(), Request { remaining: Duration::from_secs(300), ..request }))
+}
+
+/// A time of which the questions get 50 ms.
+const TIGHT: Duration = Duration::from_millis(150);
 const SCHEDULE: &str = include_str!("../../../events/canary/schedule.json");
 const LIVE: &str = include_str!("../../../events/canary/live.json");
 
@@ -417,6 +441,28 @@ fn a_question_that_is_not_answered_does_not_make_a_finding_go() {
     assert_eq!(world.alerts.borrow().len(), 1);
 }
 
+/// Without a time limit, the function would end before it reports anything.
+#[test]
+fn a_region_that_hangs_keeps_its_findings_and_delays_no_report_of_the_others() {
+    let (world, ports) = stack();
+    world.quota.set(0.0);
+    *world.hanging_region.borrow_mut() = Some("us-west-2".into());
+    let request: Request = serde_json::from_str(LIVE).unwrap();
+    let first =
+        block_on(handle(&ports, &config(), Request { remaining: TIGHT, ..request })).unwrap();
+    let place = |finding: &Finding| finding.target.region.clone();
+    let places: BTreeSet<String> = first.findings.iter().map(place).collect();
+    assert_eq!(places, BTreeSet::from(["us-east-1".to_owned()]), "{first:?}");
+    let unread = "servicequotas:ListServiceQuotas bedrock in us-west-2: no answer";
+    assert!(first.unread.iter().any(|question| question.starts_with(unread)), "{first:?}");
+    let reported = world.reported.borrow().keys.clone();
+    assert!(!reported.is_empty());
+    *world.hanging_region.borrow_mut() = Some("us-east-1".into());
+    let request: Request = serde_json::from_str(LIVE).unwrap();
+    block_on(handle(&ports, &config(), Request { remaining: TIGHT, ..request })).unwrap();
+    assert!(world.reported.borrow().keys.is_superset(&reported), "nobody knows that they are gone");
+}
+
 #[test]
 fn an_unanswered_question_is_an_error_after_the_calls_are_made() {
     let (world, ports) = stack();
@@ -432,8 +478,23 @@ fn calls_for_which_the_time_does_not_suffice_are_left_to_the_next_invocation() {
     let (world, ports) = stack();
     let request: Request = serde_json::from_str(SCHEDULE).unwrap();
     let request = Request { remaining: Duration::from_secs(60), ..request };
-    assert_eq!(now(handle(&ports, &config(), request)).unwrap().called, 0);
+    assert_eq!(block_on(handle(&ports, &config(), request)).unwrap().called, 0);
     assert_eq!(world.calls.borrow().len(), 0);
+}
+
+/// Each call takes so long that the time suffices for four of the twelve targets.
+#[test]
+fn live_calls_that_follow_reach_the_targets_that_were_left() {
+    let (world, ports) = stack();
+    world.now.set(Some(NOON));
+    world.call_takes.set(Duration::from_secs(10));
+    for called in [4, 8, 12] {
+        let request: Request = serde_json::from_str(LIVE).unwrap();
+        let request = Request { remaining: Duration::from_secs(110), ..request };
+        assert_eq!(block_on(handle(&ports, &config(), request)).unwrap().called, 4);
+        let different: BTreeSet<String> = world.called.borrow().iter().cloned().collect();
+        assert_eq!(different.len(), called, "{different:?}");
+    }
 }
 
 #[test]

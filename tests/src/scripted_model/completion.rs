@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::answer;
-use super::prompt::{Prompt, tokens, words};
+use super::prompt::{Prompt, tokens, words, words_within};
 use super::prompt_cache::Cached;
 
 /// The way to answer a call. An action of the script changes a part of the default.
@@ -110,10 +110,15 @@ impl Completion {
         let text = manner.said.map_or_else(|| answer::to(prompt), Ok)?;
         let text = if manner.halved { first_half(&text) } else { text };
         let thinking = manner.thinks.then(|| thinking(prompt));
+        let thought = thinking.as_deref().map_or(0, words);
+        let (text, is_cut) = within(prompt.max_tokens, text, thought);
+        let is_ended = manner.stop_reason == "end_turn";
+        let stop_reason = if is_cut && is_ended { "max_tokens" } else { manner.stop_reason };
+        let output = tokens(words(&text) + thought);
         let Cached { read, written_5m, written_1h } = manner.from_input;
         let usage = Usage {
             input: tokens(prompt.words).saturating_sub(read + written_5m + written_1h),
-            output: tokens(words(&text) + thinking.as_deref().map_or(0, words)),
+            output: output.min(prompt.max_tokens.unwrap_or(u64::MAX)),
             cached: manner.cached + read,
             written_5m: manner.written_5m + written_5m,
             written_1h: manner.written_1h + written_1h,
@@ -121,7 +126,7 @@ impl Completion {
         Ok(Self {
             text,
             thinking,
-            stop_reason: manner.stop_reason,
+            stop_reason,
             usage: manner.reports_usage.then_some(usage),
             delay: manner.delay,
             hold: manner.hold,
@@ -173,18 +178,31 @@ fn thinking(prompt: &Prompt) -> String {
     format!("This is {step} and there are {words} words to look at. I count, I do not think.")
 }
 
+/// Cuts an answer that has more than `most` tokens together with the words of its thinking. Returns true if it was cut.
+fn within(most: Option<u64>, text: String, thought: usize) -> (String, bool) {
+    match most {
+        Some(most) if tokens(words(&text) + thought) > most => {
+            (first_words(&text, words_within(most).saturating_sub(thought)), true)
+        }
+        _ => (text, false),
+    }
+}
+
 /// Returns the first half of the words, and never all of them.
 fn first_half(text: &str) -> String {
-    let keep = words(text) / 2;
+    first_words(text, words(text) / 2)
+}
+
+fn first_words(text: &str, keep: usize) -> String {
     let parts = text.split_inclusive(char::is_whitespace);
     let mut seen = 0;
-    let half: String = parts
+    let kept: String = parts
         .take_while(|part| {
             seen += usize::from(!part.trim().is_empty());
             seen <= keep
         })
         .collect();
-    half.trim_end().to_owned()
+    kept.trim_end().to_owned()
 }
 
 #[cfg(test)]
@@ -220,6 +238,39 @@ mod tests {
         let thinking = Completion::new(manner, &prompt("x")).unwrap();
         assert!(thinking.usage.unwrap().output > plain.usage.unwrap().output);
         assert_eq!(thinking.text, "yes");
+    }
+
+    /// Returns the text, the stop reason and the output tokens of an answer of five words, which are seven tokens.
+    fn answered(max_tokens: Option<u64>, change: fn(&mut Manner)) -> (String, &'static str, u64) {
+        let prompt = Prompt { max_tokens, ..prompt("a b c d") };
+        let said = Some("one two three four five".into());
+        let mut manner = Manner { said, ..Manner::default() };
+        change(&mut manner);
+        let completion = Completion::new(manner, &prompt).unwrap();
+        (completion.text, completion.stop_reason, completion.usage.unwrap().output)
+    }
+
+    #[test]
+    fn an_answer_is_cut_at_max_tokens() {
+        let whole = "one two three four five".to_owned();
+        for most in [None, Some(7), Some(8)] {
+            assert_eq!(answered(most, |_| ()), (whole.clone(), "end_turn", 7));
+        }
+        let cut = answered(Some(6), |_| ());
+        assert_eq!(cut, ("one two three four".into(), "max_tokens", 6));
+        assert_eq!(answered(Some(1), |_| ()), ("one".into(), "max_tokens", 1));
+        let thinking = answered(Some(6), |manner| manner.thinks = true);
+        assert_eq!(thinking, (String::new(), "max_tokens", 6), "thinking comes first");
+        let guarded = answered(Some(6), |manner| manner.stop_reason = "guardrail_intervened");
+        assert_eq!(guarded.1, "guardrail_intervened", "the reason of a script stays");
+    }
+
+    #[test]
+    fn the_limit_is_read_from_the_request() {
+        let mut body = body("w", "s", "x");
+        body["inferenceConfig"] = json!({ "maxTokens": 6 });
+        let prompt = Prompt::parse(body.to_string().as_bytes()).unwrap();
+        assert_eq!(prompt.max_tokens, Some(6));
     }
 
     #[test]

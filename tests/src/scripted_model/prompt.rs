@@ -36,6 +36,8 @@ pub struct Prompt {
     pub user: String,
     /// The JSON schema of the answer, if the request has one.
     pub schema: Option<Value>,
+    /// The largest number of tokens of the answer. `None` if the request leaves it to the model.
+    pub max_tokens: Option<u64>,
     /// The number of words in the whole request, including earlier answers. It determines the input tokens.
     pub words: usize,
     /// The texts before the cache points.
@@ -70,6 +72,7 @@ impl Prompt {
                 .and_then(|config| config.text_format)
                 .map(|f| schema(&f))
                 .transpose()?,
+            max_tokens: body.inference_config.and_then(|config| config.max_tokens),
             words: words.iter().sum(),
             prefixes,
             system,
@@ -125,6 +128,11 @@ pub fn tokens(words: usize) -> u64 {
     (words as u64 * 4).div_ceil(3)
 }
 
+/// Returns the largest number of words that have at most so many tokens. An answer has at least one word.
+pub fn words_within(tokens: u64) -> usize {
+    (tokens.saturating_mul(3) / 4).max(1).try_into().unwrap_or(usize::MAX)
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Body {
@@ -133,6 +141,7 @@ struct Body {
     messages: Vec<Message>,
     request_metadata: Option<BTreeMap<String, String>>,
     output_config: Option<OutputConfig>,
+    inference_config: Option<InferenceConfig>,
 }
 
 #[derive(Deserialize)]
@@ -147,6 +156,12 @@ struct Message {
 struct Block {
     text: Option<String>,
     cache_point: Option<CachePoint>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct InferenceConfig {
+    max_tokens: Option<u64>,
 }
 
 #[derive(Deserialize)]

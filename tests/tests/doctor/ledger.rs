@@ -1,7 +1,10 @@
 //! Faults of records in the ledger.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use bcce_core::ledger::{listing_pk, run_pk};
+use bcce_aws::dynamodb::Ledger;
+use bcce_core::batch::{BatchRef, BatchRun};
+use bcce_core::ledger::{OpenedBatch, attempt_sk, batch_pk, listing_pk, run_pk};
+use bcce_core::ports::OpenBatch;
 use bcce_core::run::ids::RunRef;
 use bcce_tests::harness::stack::{fresh, output};
 use serde_json::json;
@@ -10,6 +13,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::found::{doctor, doctor_with};
 use crate::healthy::healthy;
+use crate::many::{AGE, delete};
 
 fn text(value: &str) -> AttributeValue {
     AttributeValue::S(value.to_owned())
@@ -42,6 +46,31 @@ async fn a_run_that_stays_running_is_named_and_finalized() {
     let remedy = format!("bcce runs finalize {}", gone.run_id);
     doctor().one("running", "fail", &gone.run_id, &remedy);
     doctor_with(&["--fix", "--yes"], &[]).nothing();
+}
+
+/// A record says RUNNING for two days, and Step Functions has no execution of the batch.
+#[tokio::test]
+async fn a_batch_that_stays_running_is_named() {
+    let stack = healthy().await;
+    let reference = BatchRef::first("default", "explain", &fresh("stale"));
+    let batch = BatchRun {
+        execution_arn: output("BatchArn"),
+        started_at: OffsetDateTime::now_utc() - AGE,
+        reference: reference.clone(),
+    };
+    let opened = json!({
+        "version": 1, "items": 1, "rejected": 0, "to_run": 1, "parts": 1, "mode": "on_demand", "because": [],
+        "source": { "uri": "s3://b/k.csv", "format": "csv", "bytes": 9 }, "concurrency": 1, "allowed_failures": 0,
+    });
+    let opened = serde_json::from_value(opened).unwrap();
+    let config = bcce_aws::chain::sdk_config().await.unwrap();
+    let ledger = Ledger::new(&config, &output("LedgerTable"));
+    ledger.open_batch(&OpenedBatch { batch, opened }).await.unwrap();
+    let id = &reference.batch_id;
+    let found = doctor();
+    delete(&stack, &(batch_pk(id), attempt_sk(1))).await;
+    found.one("running", "fail", id, &format!("bcce batch finalize {id}"));
+    doctor().nothing();
 }
 
 #[tokio::test]

@@ -14,17 +14,18 @@ use crate::healthy::healthy;
 /// The number of items that DynamoDB writes in one call.
 const WRITTEN_AT_A_TIME: usize = 25;
 
-/// The age of the planted runs, which is longer than any run takes.
-const AGE: Duration = Duration::days(2);
+/// The age of the planted records, which is longer than any run takes.
+pub const AGE: Duration = Duration::days(2);
 
 /// The key of an item.
-type Key = (String, String);
+pub type Key = (String, String);
 
 fn text(value: &str) -> AttributeValue {
     AttributeValue::S(value.to_owned())
 }
 
-async fn delete(stack: &Stack, (pk, sk): &Key) {
+/// Removes a planted record.
+pub async fn delete(stack: &Stack, (pk, sk): &Key) {
     let delete = stack.dynamodb.delete_item().table_name(output("LedgerTable"));
     delete.key("pk", text(pk)).key("sk", text(sk)).send().await.unwrap();
 }

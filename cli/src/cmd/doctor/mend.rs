@@ -1,10 +1,12 @@
-//! Mends what `--fix` can mend without harm: enables rules of the stack, and finalizes runs whose executions have ended.
+//! Mends what `--fix` can mend without harm: enables rules of the stack, and finalizes runs and batches whose executions
+//! have ended.
 
 use std::io::Write;
 use std::time::Duration;
 
 use bcce_aws::signed::Services;
 
+use crate::batch::Batch;
 use crate::doctor::{Group, Mend};
 use crate::exit::Outcome;
 use crate::finalizing::finalize;
@@ -13,7 +15,7 @@ use crate::stack::Stack;
 use crate::tracked::Tracked;
 use crate::world::World;
 
-/// The longest time to wait until a run is finalized.
+/// The longest time to wait until a run or a batch is finalized.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Returns the changes that would mend findings.
@@ -27,6 +29,7 @@ impl Mend {
         match self {
             Self::EnableRule(name) => format!("enable the rule {name}"),
             Self::FinalizeRun(id) => format!("finalize the run {id}"),
+            Self::FinalizeBatch(id) => format!("finalize the batch {id}"),
         }
     }
 
@@ -45,6 +48,10 @@ impl Mend {
             Self::EnableRule(name) => {
                 services.enable_rule(name).await?;
                 writeln!(out, "enabled the rule {name}")?;
+            }
+            Self::FinalizeBatch(id) => {
+                let batch = Batch::latest(stack, id).await?;
+                finalize(stack, world, batch, PATIENCE, false, out).await?;
             }
             Self::FinalizeRun(id) => {
                 let run = Run::latest(stack, id).await?;

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use crate::base::error::ErrorName;
 use crate::base::target::Target;
 use crate::base::usage::Usage;
-use crate::call::attempt::Cause;
+use crate::call::attempt::{Attempt, AttemptKind, AttemptOutcome, Cause};
 use crate::call::parameters::Parameters;
 use crate::config::cache::CacheTtl;
 use crate::document::prompt::Prompt;
@@ -57,6 +57,42 @@ pub struct CallReport {
     /// The tokens of the call. `None` if they are unknown. A call that the service refused has a usage of zero.
     pub usage: Option<Usage>,
     pub served: Served,
+}
+
+impl CallReport {
+    /// Returns the record of the call. `failure` is the failure that the caller sees in the result. The caller adds what
+    /// depends on the request and the prices: the cost, the cache, and the settings that were adapted.
+    pub fn attempt(
+        &self,
+        target: &Target,
+        kind: AttemptKind,
+        started_at: OffsetDateTime,
+        failure: Option<&CallFailure>,
+    ) -> Attempt {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Attempt {
+            target: target.clone(),
+            kind,
+            outcome: match failure {
+                Some(_) => AttemptOutcome::Failed,
+                None => AttemptOutcome::Answered,
+            },
+            error: failure.map(|failure| failure.name),
+            message: failure.map(|failure| failure.message.clone()),
+            advice: failure.and_then(|failure| failure.advice.clone()),
+            cause: failure.and_then(|failure| failure.blame.cause()),
+            adapted: Vec::new(),
+            retry_after_s: failure.and_then(|failure| failure.retry_after_s),
+            started_at,
+            latency_ms: millis(self.latency),
+            first_token_ms: self.first_token.map(millis),
+            service_tier: self.served.service_tier.clone(),
+            guardrail_origin: self.served.guardrail_origin.clone(),
+            usage: self.usage,
+            cost_usd: None,
+            cache: None,
+        }
+    }
 }
 
 /// Details of how the service served a call, as far as the service reports them.

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use time::OffsetDateTime;
+
 use crate::base::digest::{in_hex, sha256_hex};
 use crate::base::error::{Fault, Problems};
 use crate::config::budgets::Budgets;
@@ -14,6 +16,7 @@ use crate::config::pricing::Prices;
 use crate::config::profiles::{Profiles, ProfilesDocument};
 use crate::document::{Document, from_yaml};
 use crate::ports::{GetObject, GetParameters, Parameter};
+use crate::standby::checks::Rules;
 
 /// Reads the configuration of one environment.
 #[derive(Clone, Copy, Debug)]
@@ -128,6 +131,19 @@ pub struct TargetDocuments {
     pub policy: Policy,
     pub prices: Prices,
     pub profiles: Profiles,
+}
+
+impl TargetDocuments {
+    /// Returns the rules that the documents set for targets. `max_tokens` has the largest answer that the workflows ask
+    /// of each alias.
+    pub fn rules<'a>(
+        &'a self,
+        max_tokens: &'a BTreeMap<String, u32>,
+        now: OffsetDateTime,
+    ) -> Rules<'a> {
+        let Self { policy, prices, profiles, .. } = self;
+        Rules { policy, prices, profiles, max_tokens, now }
+    }
 }
 
 type Found = BTreeMap<String, Parameter>;

@@ -69,6 +69,12 @@ pub struct Rules<'a> {
 }
 
 impl Rules<'_> {
+    /// Returns what is wrong with `targets`, in their order. `facts` has the facts of each.
+    pub fn findings(&self, targets: &[WatchedTarget], facts: &[TargetFacts]) -> Vec<Finding> {
+        let each = targets.iter().zip(facts);
+        each.flat_map(|(watched, facts)| self.check(watched, facts)).collect()
+    }
+
     /// Returns what is wrong with a target, the worst first. A fact that is not known finds nothing.
     pub fn check(&self, watched: &WatchedTarget, facts: &TargetFacts) -> Vec<Finding> {
         let mut all = Found { watched, findings: Vec::new() };

@@ -9,7 +9,7 @@ use crate::base::error::{ErrorName, Fault};
 use crate::base::target::Target;
 use crate::base::usage::Usage;
 use crate::call::answer::answered;
-use crate::call::attempt::{Attempt, AttemptKind, AttemptOutcome, Cause};
+use crate::call::attempt::{Attempt, AttemptKind, Cause};
 use crate::call::cache_use::{CacheUse, PrefixBytes};
 use crate::call::model::{
     Blame, CallFailure, CallLimits, CallReport, Limit, ModelAnswer, ModelCall, Repair,
@@ -157,32 +157,14 @@ impl Call<'_> {
         report: &CallReport,
         failure: Option<&CallFailure>,
     ) -> Attempt {
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let tier = Tier::served(report.served.service_tier.as_deref());
         let cost =
             |used: &Usage| self.work.plan.cost(&self.target.model_id, started_at, tier, used);
         Attempt {
-            target: self.target.clone(),
-            kind,
-            outcome: if failure.is_some() {
-                AttemptOutcome::Failed
-            } else {
-                AttemptOutcome::Answered
-            },
-            error: failure.map(|failure| failure.name),
-            message: failure.map(|failure| failure.message.clone()),
-            advice: failure.and_then(|failure| failure.advice.clone()),
-            cause: failure.and_then(|failure| failure.blame.cause()),
             adapted: self.parameters.adapted.clone(),
-            retry_after_s: failure.and_then(|failure| failure.retry_after_s),
-            started_at,
-            latency_ms: millis(report.latency),
-            first_token_ms: report.first_token.map(millis),
-            service_tier: report.served.service_tier.clone(),
-            guardrail_origin: report.served.guardrail_origin.clone(),
-            usage: report.usage,
             cost_usd: report.usage.and_then(|used| cost(&used)),
             cache: report.usage.and_then(|used| self.cache_use(started_at, tier, &used)),
+            ..report.attempt(self.target, kind, started_at, failure)
         }
     }
 
