@@ -33,6 +33,7 @@ choose_diff() {
     if [ "$(git rev-parse --show-toplevel 2>/dev/null)" = "$PWD" ]; then
         for commit in $(git log -40 --no-merges --format=%h -- "${code[@]}"); do
             diff_of "$commit" >"$work/change.diff"
+            [ -s "$work/change.diff" ] || continue
             if [ -z "${SCRIPTED_MODEL_URL:-}" ] || [ "$(target/debug/scripted-model --count-findings <"$work/change.diff")" -gt 0 ]; then
                 subject=$(git log -1 --format='commit %h, "%s"' "$commit")
                 return

@@ -32,7 +32,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let Some(record) = &sealed else {
         return Err(unknown(&stack.environment, Run::NOUN, Run::GROUP, &run_id));
     };
-    let seal = seal(&stack, record, &records).await;
+    let seal = seal(&stack, &run, record, &records).await;
     let executions = run.plan.as_ref().map(|plan| timeline::of(&run, plan, &records));
     let executions = executions.unwrap_or_default();
     let command =
@@ -44,21 +44,20 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
         now: world.now(),
         platform: platform(&run)?,
         seal: &seal,
+        environment: &stack.environment,
         command: &command,
     }
     .page();
     args.file.write(&page.render(), out)
 }
 
-/// Verifies the run attempt if it has ended.
-async fn seal(stack: &Stack, record: &RunRecord, records: &[RunRecord]) -> Seal {
-    match record.ended_at {
-        Some(_) => {
-            let attempt_no = Some(record.attempt_no);
-            Seal::of(verified(stack, &record.run_id, records, attempt_no, None).await)
-        }
-        None => Seal::Open,
+/// Verifies the run attempt if it is sealed. A packed run is sealed later than it ends, with its part.
+async fn seal(stack: &Stack, run: &Run, record: &RunRecord, records: &[RunRecord]) -> Seal {
+    if record.ended_at.is_none() || !run.is_sealed() {
+        return Seal::Open;
     }
+    let attempt_no = Some(record.attempt_no);
+    Seal::of(verified(stack, &record.run_id, records, attempt_no, None).await)
 }
 
 /// Returns the cost of what the run took of AWS besides tokens, at the prices of this version, in USD.

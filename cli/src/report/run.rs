@@ -30,6 +30,7 @@ pub struct Reported<'a> {
     /// What AWS took for the run besides tokens, in USD. `None` if no manifest states it.
     pub platform: Option<Decimal>,
     pub seal: &'a Seal,
+    pub environment: &'a str,
     /// The command that wrote the report.
     pub command: &'a str,
 }
@@ -66,9 +67,10 @@ impl<'a> Reported<'a> {
         self.account.executions.iter().filter(move |execution| !earlier(execution))
     }
 
-    /// Returns the end of the run, or the time of the report if the run is under way.
+    /// Returns the end of the run, or the time of the report if the run is under way. A clock that is behind makes the
+    /// run no shorter than nothing.
     fn until(&self) -> OffsetDateTime {
-        self.record.ended_at.unwrap_or(self.now)
+        self.record.ended_at.unwrap_or(self.now).max(self.record.started_at)
     }
 
     fn is_over(&self) -> bool {
@@ -79,7 +81,9 @@ impl<'a> Reported<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::samples::{STARTED, failed, failing_over, record, review};
+    use crate::run::samples::{
+        STARTED, answer, failed, failing_over, record, review, step_record, throttled,
+    };
     use crate::run::timeline;
     use bcce_core::run::notification::RunStatus;
     use time::Duration;
@@ -96,6 +100,7 @@ mod tests {
             now: STARTED + Duration::milliseconds(4_500),
             platform: Some(Decimal::new(1, 4)),
             seal: &Seal::Open,
+            environment: "prod",
             command: "bcce runs report r --html run.html",
         };
         reported.page().render()
@@ -120,6 +125,7 @@ mod tests {
             "Tokens cost $0.00311. AWS itself adds $0.0001, 3 % of that.",
             "How the steps fit together",
             "5 steps in 3 waves.",
+            "bcce --env prod runs explain code-review-",
         ] {
             assert!(page.contains(expected), "{expected} is not in {page}");
         }
@@ -141,6 +147,48 @@ mod tests {
     }
 
     #[test]
+    fn a_step_that_was_answered_does_not_speak_for_one_that_was_not() {
+        let mut run = failing_over();
+        let mut failure = step_record("tests", serde_json::json!([throttled()]));
+        failure["status"] = "FAILED".into();
+        failure["error"] = serde_json::json!({ "name": "Bcce.NoTarget", "message": "m" });
+        let key = run.reference.failure_key("tests", None);
+        run.absorb(&key, failure.to_string().as_bytes()).unwrap();
+        let record = over(RunStatus::Failed);
+        run.note_record(Some(record.clone()));
+        let page = page(&run, &record);
+        let expected = "us-west-2 answered 1 of these 2 step executions in the end.";
+        assert!(page.contains(expected), "{page}");
+    }
+
+    /// A clock that is behind does not break the page.
+    #[test]
+    fn a_run_that_starts_in_the_future_took_no_time() {
+        let mut run = review(&["summarise"]);
+        let record = record(1, RunStatus::Running).unwrap();
+        let record = RunRecord { started_at: STARTED + Duration::minutes(5), ..record };
+        run.note_record(Some(record.clone()));
+        assert!(page(&run, &record).contains("Under way for 0 ms."));
+    }
+
+    #[test]
+    fn a_bulk_job_is_not_taken_for_work() {
+        let mut run = review(&[]);
+        let mut attempt = answer("us-east-1");
+        attempt["kind"] = "bulk".into();
+        let step_record = step_record("summarise", serde_json::json!([attempt]));
+        let key = run.reference.step_key("summarise", None);
+        run.absorb(&key, step_record.to_string().as_bytes()).unwrap();
+        let record = over(RunStatus::Succeeded);
+        run.note_record(Some(record.clone()));
+        let page = page(&run, &record);
+        for expected in ["Answered by a bulk job in us-east-1.", "The bulk job took 1.2 s."] {
+            assert!(page.contains(expected), "{expected} is not in {page}");
+        }
+        assert!(!page.contains("Claude was at work"), "{page}");
+    }
+
+    #[test]
     fn a_failed_run_names_its_error_and_no_text_becomes_markup() {
         let hostile = "<script>alert(1)</script>";
         let mut run = failed();
@@ -154,7 +202,9 @@ mod tests {
         };
         run.note_record(Some(record.clone()));
         let page = page(&run, &record);
-        assert!(page.contains("Failed after 3.0 s."), "{page}");
+        for expected in ["Failed after 3.0 s.", "No other target was called."] {
+            assert!(page.contains(expected), "{expected} is not in {page}");
+        }
         assert!(
             page.contains("<p class=\"lead bad\">Bcce.NoTarget</p><p>&lt;script&gt;"),
             "{page}"

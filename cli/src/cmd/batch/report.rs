@@ -10,7 +10,7 @@ use crate::report::file::PageFile;
 use crate::report::seal::Seal;
 use crate::seal::batch::verified;
 use crate::stack::Stack;
-use crate::tracked::Tracked;
+use crate::tracked::{Status, Tracked};
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
@@ -29,9 +29,9 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     batch.look(&stack, now, true).await?;
     let bucket = &stack.outputs.artifact_bucket;
     let (items, basis) = items(&stack.store, &stack.sources, bucket, &batch, now).await?;
-    let seal = match batch.manifest {
-        Some(_) => Seal::of(verified(&stack, &batch.reference, None).await),
-        None => Seal::Open,
+    let seal = match batch.status() {
+        Status::Over(_) => Seal::of(verified(&stack, &batch.reference, None).await),
+        _ => Seal::Open,
     };
     let prices = PlatformPrices::read(None)?;
     let environment = stack.environment.clone();

@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::Reported;
 use crate::figures;
 use crate::report::page::{self, Section};
+use crate::stack::command_of;
 
 pub fn section(reported: &Reported<'_>) -> Section {
     let (record, run) = (reported.record, reported.run);
@@ -39,15 +40,10 @@ pub fn section(reported: &Reported<'_>) -> Section {
 /// Lists the commands that show more.
 fn commands(reported: &Reported<'_>) -> Markup {
     let run_id = &reported.record.run_id;
+    let commands = ["explain", "logs", "output", "verify"]
+        .map(|verb| command_of(reported.environment, &format!("runs {verb} {run_id}")));
     html! {
         h3 { "Read more" }
-        pre {
-            code {
-                "bcce runs explain " (run_id) "\n"
-                "bcce runs logs " (run_id) "\n"
-                "bcce runs output " (run_id) "\n"
-                "bcce runs verify " (run_id)
-            }
-        }
+        pre { code { (commands.join("\n")) } }
     }
 }

@@ -1,19 +1,18 @@
 //! Where the money went: the tokens of each step, the failed calls, and what AWS itself took.
 
-use bcce_core::call::attempt::Totals;
 use maud::{Markup, html};
 use rust_decimal::Decimal;
-use rust_decimal::prelude::ToPrimitive;
 
 use super::Reported;
 use crate::figures::{self, plural};
+use crate::metrics::table::{percent, share};
 use crate::report::chart::{self, Bar};
 use crate::report::page::Section;
 use crate::run::timeline::Sums;
 
 pub fn section(reported: &Reported<'_>) -> Section {
     let steps = steps(reported);
-    let known: Decimal = steps.iter().map(|(_, sums)| known(&sums.totals)).sum();
+    let known: Decimal = steps.iter().map(|(_, sums)| sums.totals.known_cost()).sum();
     let all = known + reported.platform.unwrap_or_default();
     let mut bars: Vec<Bar> = steps.iter().map(|(step, sums)| bar(step, sums, all)).collect();
     bars.extend(reported.platform.map(|usd| Bar {
@@ -43,7 +42,7 @@ fn steps<'a>(reported: &Reported<'a>) -> Vec<(&'a str, Sums)> {
         (step[0].step.step.as_str(), Sums::of(records))
     });
     let mut steps: Vec<(&str, Sums)> = sums.filter(|(_, sums)| sums.calls > 0).collect();
-    steps.sort_by_key(|(_, sums)| std::cmp::Reverse(known(&sums.totals)));
+    steps.sort_by_key(|(_, sums)| std::cmp::Reverse(sums.totals.known_cost()));
     steps
 }
 
@@ -57,20 +56,24 @@ fn bar(step: &str, sums: &Sums, all: Decimal) -> Bar {
         label: step.to_owned(),
         value: figures::exact_cost(&sums.totals),
         note: format!("{}; {}{failed}", plural(sums.calls, "call"), figures::tokens(&sums.totals)),
-        share: share(known(&sums.totals), all),
+        share: share(sums.totals.known_cost(), all),
     }
 }
 
 fn lead(reported: &Reported<'_>, known: Decimal) -> String {
     let tokens = format!("Tokens cost {}.", figures::exact_cost(&reported.run.totals()));
-    let platform = match (reported.platform, known.is_zero()) {
-        (Some(usd), false) => {
-            let percent = (share(usd, known) * 100.0).round();
-            format!(" AWS itself adds {}, {percent} % of that.", figures::usd(usd))
+    let is_whole = reported.run.totals().cost_usd.is_some() && !known.is_zero();
+    let platform = match reported.platform {
+        Some(usd) if is_whole => {
+            let share = percent(share(usd, known));
+            format!(" AWS itself adds {}, {share} of that.", figures::usd(usd))
         }
-        (Some(usd), true) => format!(" AWS itself took {}.", figures::usd(usd)),
-        (None, _) if !reported.is_over() => " What AWS takes is known at the end.".to_owned(),
-        (None, _) => " What AWS took is in the manifest of the batch.".to_owned(),
+        Some(usd) => format!(" AWS itself took {}.", figures::usd(usd)),
+        None if !reported.is_over() => " What AWS takes is known at the end.".to_owned(),
+        None if reported.run.packed_attempt().is_some() => {
+            " What AWS took is counted with the batch.".to_owned()
+        }
+        None => " No manifest states what AWS took.".to_owned(),
     };
     format!("{tokens}{platform}")
 }
@@ -85,12 +88,4 @@ fn lost(reported: &Reported<'_>) -> Markup {
         }
         @if !unpriced.is_empty() { p.body.warn { "Without a price: " (unpriced.join(", ")) "." } }
     }
-}
-
-fn known(totals: &Totals) -> Decimal {
-    totals.cost_usd.or(totals.priced_subtotal_usd).unwrap_or_default()
-}
-
-fn share(part: Decimal, all: Decimal) -> f64 {
-    part.checked_div(all).and_then(|share| share.to_f64()).unwrap_or(0.0)
 }

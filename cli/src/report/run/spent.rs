@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bcce_core::call::attempt::Attempt;
+use bcce_core::call::attempt::{Attempt, AttemptKind};
 use time::OffsetDateTime;
 
 use crate::run::timeline::{Event, Execution, has_failed};
@@ -14,6 +14,8 @@ pub enum Spent {
     Answered,
     /// No call was under way but those that failed.
     Failed,
+    /// A bulk job was under way, from its start to its end. Nobody knows when it worked on this run.
+    Bulk,
     /// No call was under way, and a step waited for its next round.
     Waited,
     /// No step had begun: the run was prepared.
@@ -26,14 +28,22 @@ pub enum Spent {
 
 impl Spent {
     /// All kinds, in the order in which they are drawn.
-    pub const ALL: [Self; 6] =
-        [Self::Before, Self::Answered, Self::Failed, Self::Waited, Self::Between, Self::After];
+    pub const ALL: [Self; 7] = [
+        Self::Before,
+        Self::Answered,
+        Self::Bulk,
+        Self::Failed,
+        Self::Waited,
+        Self::Between,
+        Self::After,
+    ];
 
     /// Returns the class of its color.
     pub const fn class(self) -> &'static str {
         match self {
             Self::Answered => "answered",
             Self::Failed => "failed",
+            Self::Bulk => "bulk",
             Self::Waited => "waited",
             Self::Between => "between",
             Self::Before | Self::After => "around",
@@ -67,7 +77,11 @@ pub fn interval(event: &Event<'_>) -> Option<Interval> {
 }
 
 fn call(attempt: &Attempt) -> Interval {
-    let spent = if has_failed(attempt) { Spent::Failed } else { Spent::Answered };
+    let spent = match attempt.kind {
+        AttemptKind::Bulk => Spent::Bulk,
+        _ if has_failed(attempt) => Spent::Failed,
+        _ => Spent::Answered,
+    };
     Interval { spent, from: attempt.started_at, to: attempt.ended_at() }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use bcce_core::base::error::ErrorName;
-use bcce_core::call::attempt::Attempt;
+use bcce_core::call::attempt::{Attempt, AttemptKind};
+use bcce_core::run::artifact::StepRecord;
 use bcce_core::run::notification::RunStatus;
 
 use super::Reported;
@@ -65,19 +66,44 @@ fn failures(reported: &Reported<'_>) -> Option<String> {
     }
     if failed.is_empty() {
         let regions = listed(attempts.iter().map(|attempt| &*attempt.target.region));
-        return Some(format!("{all}, answered at the first try by {regions}."));
+        let is_bulk = attempts.iter().all(|attempt| attempt.kind == AttemptKind::Bulk);
+        return Some(match is_bulk {
+            true => format!("Answered by a bulk job in {regions}."),
+            false => format!("{all}, answered at the first try by {regions}."),
+        });
     }
     let errors = listed(failed.iter().filter_map(|attempt| attempt.error).map(ErrorName::as_str));
     let regions = listed(failed.iter().map(|attempt| &*attempt.target.region));
+    let failed_count = failed.len();
+    Some(format!(
+        "{failed_count} of {all} failed with {errors} in {regions}. {}",
+        instead(reported)
+    ))
+}
+
+/// Tells who answered the step executions in which calls failed.
+fn instead(reported: &Reported<'_>) -> String {
     let records = reported.executions().filter_map(|execution| execution.record);
-    let failing = records.filter(|record| record.attempts.iter().any(has_failed));
-    let answers =
-        failing.flat_map(|record| &record.attempts).filter(|attempt| !has_failed(attempt));
-    let instead = match listed(answers.map(|attempt| &*attempt.target.region)) {
-        none if none.is_empty() => "No other target answered.".to_owned(),
-        regions => format!("{regions} answered in the end."),
-    };
-    Some(format!("{} of {all} failed with {errors} in {regions}. {instead}", failed.len()))
+    let failing: Vec<&StepRecord> =
+        records.filter(|record| record.attempts.iter().any(has_failed)).collect();
+    let answers: Vec<&Attempt> = failing
+        .iter()
+        .filter_map(|record| record.attempts.iter().find(|attempt| !has_failed(attempt)))
+        .collect();
+    let regions = listed(answers.iter().map(|attempt| &*attempt.target.region));
+    let targets: BTreeSet<String> = failing
+        .iter()
+        .flat_map(|r| &r.attempts)
+        .map(|attempt| attempt.target.to_string())
+        .collect();
+    match (answers.len(), failing.len()) {
+        (0, _) if targets.len() == 1 => "No other target was called.".to_owned(),
+        (0, _) => "No target answered.".to_owned(),
+        (answered, all) if answered == all => format!("{regions} answered in the end."),
+        (answered, all) => {
+            format!("{regions} answered {answered} of these {all} step executions in the end.")
+        }
+    }
 }
 
 /// Lists texts, each once: `a, b and c`.
@@ -100,10 +126,11 @@ pub fn numbers(reported: &Reported<'_>) -> Vec<Number> {
     let platform = Number {
         value: reported.platform.map_or("unknown".to_owned(), figures::usd),
         label: "for AWS itself",
-        note: match (reported.platform, reported.is_over()) {
-            (Some(_), _) => "without logs".to_owned(),
-            (None, true) => "counted with its batch".to_owned(),
-            (None, false) => "known at the end".to_owned(),
+        note: match reported.platform {
+            Some(_) => "without logs".to_owned(),
+            None if !reported.is_over() => "known at the end".to_owned(),
+            None if reported.run.packed_attempt().is_some() => "counted with its batch".to_owned(),
+            None => "no manifest states it".to_owned(),
         },
     };
     let prices = reported.run.manifest.as_ref().and_then(|manifest| manifest.prices_date);

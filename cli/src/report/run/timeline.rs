@@ -81,6 +81,9 @@ fn lead(spent: &BTreeMap<Spent, u64>, scale: &Scale) -> String {
         0 => "Nothing was lost to failures or waits.".to_owned(),
         ms => format!("Failures and waits took {}.", figures::milliseconds(ms)),
     };
+    if let Some(bulk) = spent.get(&Spent::Bulk) {
+        return format!("The bulk job took {}.", figures::milliseconds(*bulk));
+    }
     format!("Claude was at work for {percent} % of the time. {lost}")
 }
 
@@ -88,6 +91,7 @@ fn parts(spent: &BTreeMap<Spent, u64>, scale: &Scale, is_over: bool) -> Vec<Part
     let label = |kind: Spent| match (kind, is_over) {
         (Spent::Answered, _) => ("Claude answers", ""),
         (Spent::Failed, _) => ("calls that failed", ""),
+        (Spent::Bulk, _) => ("a bulk job", "its queue and its work"),
         (Spent::Waited, _) => ("waits for the next try", ""),
         (Spent::Before, _) => ("before the first step", "the run is prepared"),
         (Spent::After, _) => ("after the last step", "the run is sealed"),
