@@ -74,11 +74,12 @@ fn failures(reported: &Reported<'_>) -> Option<String> {
     }
     let errors = listed(failed.iter().filter_map(|attempt| attempt.error).map(ErrorName::as_str));
     let regions = listed(failed.iter().map(|attempt| &*attempt.target.region));
-    let failed_count = failed.len();
-    Some(format!(
-        "{failed_count} of {all} failed with {errors} in {regions}. {}",
-        instead(reported)
-    ))
+    let which = match (failed.len(), attempts.len()) {
+        (_, 1) => "The only call".to_owned(),
+        (n, calls) if n == calls => format!("All {all}"),
+        (n, _) => format!("{n} of {all}"),
+    };
+    Some(format!("{which} failed with {errors} in {regions}. {}", instead(reported)))
 }
 
 /// Tells who answered the step executions in which calls failed.
