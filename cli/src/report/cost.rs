@@ -103,16 +103,28 @@ fn numbers(selected: &Selected, groups: &Sorted) -> Vec<Number> {
         note: "besides tokens".to_owned(),
     }));
     if selected.before.is_some() {
-        let change = change(&total.line.totals, &groups.total_before.line.totals);
+        let before = &groups.total_before.line.totals;
         numbers.push(Number {
-            value: if change.is_empty() { "unknown".to_owned() } else { change },
+            value: against(&total.line.totals, before),
             label: "against the period before",
-            note: figures::cost(&groups.total_before.line.totals),
+            note: figures::cost(before),
         });
-        // The first screen has room for four.
-        numbers.remove(if numbers.len() > 4 { 0 } else { numbers.len() });
+    }
+    // The first screen has room for four. The cost of a day gives way.
+    if numbers.len() > 4 {
+        numbers.remove(0);
     }
     numbers
+}
+
+/// Formats the change of the whole cost. A cost of 0 in both periods has not changed.
+fn against(now: &Totals, before: &Totals) -> String {
+    let is_known = now.cost_usd.is_some() && before.cost_usd.is_some();
+    match change(now, before) {
+        change if !change.is_empty() => change,
+        _ if is_known => "0 %".to_owned(),
+        _ => "unknown".to_owned(),
+    }
 }
 
 fn of_groups(selected: &Selected, groups: &Sorted) -> Section {

@@ -49,6 +49,22 @@ fn what_aws_takes_and_a_comparison_are_shown_if_they_were_asked_for() {
 }
 
 #[test]
+fn a_comparison_without_what_aws_takes_has_four_numbers() {
+    let selected = Selected { before: Some(days()), ..selected(Dimension::Model) };
+    let page = page(&selected, &[], String::new(), NOW);
+    let labels: Vec<&str> = page.numbers.iter().map(|number| number.label).collect();
+    assert_eq!(labels, ["a day", "calls of a model", "tokens", "against the period before"]);
+    assert_eq!(page.numbers[3].value, "unknown", "some calls have no known cost");
+}
+
+#[test]
+fn no_cost_after_no_cost_is_no_change() {
+    let none =
+        Selected { days: Vec::new(), before: Some(Vec::new()), ..selected(Dimension::Model) };
+    assert_eq!(page(&none, &[], String::new(), NOW).numbers[3].value, "0 %");
+}
+
+#[test]
 fn a_period_without_usage_is_a_page_too() {
     let none = Selected { days: Vec::new(), ..selected(Dimension::Model) };
     let page = render(&none, &[]);
