@@ -105,6 +105,12 @@ impl Batch {
         Status::of(closed, self.record.is_some(), self.execution.as_deref())
     }
 
+    /// Returns the end of this attempt. The record has it even if the manifest is gone.
+    pub fn ended_at(&self) -> Option<OffsetDateTime> {
+        let manifest = self.manifest.as_ref().map(|manifest| manifest.ended_at);
+        self.record.as_ref().and_then(|record| record.ended_at).or(manifest)
+    }
+
     /// Returns the number of runs of this attempt, including those that have ended.
     pub fn to_run(&self) -> u64 {
         self.record.as_ref().map_or(0, |record| record.to_run)

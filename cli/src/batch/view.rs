@@ -59,7 +59,7 @@ fn heading(batch: &Batch, moment: Moment) -> Line {
     };
     let record = batch.record.as_ref();
     let started = record.map_or(moment.since, |record| record.started_at);
-    let ended = record.and_then(|record| record.ended_at).unwrap_or(moment.now);
+    let ended = batch.ended_at().unwrap_or(moment.now);
     let attempt = match batch.reference.attempt_no {
         1 => String::new(),
         n => format!("  attempt {n}"),

@@ -71,8 +71,12 @@ impl Report {
     /// Returns the start of the batch, and its end or the time at which it was seen.
     fn span(&self) -> (OffsetDateTime, OffsetDateTime) {
         let record = self.batch.record.as_ref();
-        let ended = self.batch.manifest.as_ref().map(|manifest| manifest.ended_at);
-        (record.map_or(self.now, |record| record.started_at), ended.unwrap_or(self.now))
+        let ended = self.batch.ended_at().unwrap_or(self.now);
+        (record.map_or(self.now, |record| record.started_at), ended)
+    }
+
+    fn is_over(&self) -> bool {
+        self.batch.ended_at().is_some()
     }
 
     /// Returns the number of runs of this attempt that have ended.

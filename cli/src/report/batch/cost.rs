@@ -62,6 +62,11 @@ fn lead(report: &Report, totals: &Totals, platform: Option<&Platform>) -> String
         None if report.batch.manifest.is_some() => {
             format!("Tokens cost {tokens}. The manifest does not state what AWS itself takes.")
         }
+        None if report.is_over() => {
+            format!(
+                "Tokens cost {tokens}. What AWS itself takes is not known without the manifest."
+            )
+        }
         None => {
             format!(
                 "Tokens cost {tokens}. What AWS itself takes is known when the batch is sealed."

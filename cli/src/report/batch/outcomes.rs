@@ -36,6 +36,9 @@ pub fn shares(batch: &Batch) -> Vec<Share> {
         share("not started", "between", counts.skipped),
         match batch.manifest {
             Some(_) => share("still running when the batch ended", "between", counts.running),
+            None if batch.ended_at().is_some() => {
+                share("not started, or without a known end", "between", counts.running)
+            }
             None => share("waiting or under way", "between", counts.running),
         },
     ];

@@ -45,7 +45,7 @@ pub async fn items(
     batch: &Batch,
     now: OffsetDateTime,
 ) -> Outcome<(Items, Basis)> {
-    let ended = batch.manifest.as_ref().map(|manifest| manifest.ended_at);
+    let ended = batch.ended_at();
     let started = batch.record.as_ref().map_or(now, |record| record.started_at);
     let mut items = Items::new(started, ended.unwrap_or(now));
     let manifests = results(sources, bucket, batch, &mut items).await?;

@@ -73,7 +73,7 @@ fn went(report: &Report) -> Option<String> {
     batch.record.as_ref()?;
     let (from, to) = report.span();
     let (took, tokens) = (figures::between(from, to), figures::rough_cost(&batch.totals()));
-    if batch.manifest.is_some() {
+    if report.is_over() {
         return Some(format!("It took {took}, and its tokens cost {tokens}."));
     }
     let per_minute = batch.pace.per_minute(from);
@@ -143,7 +143,7 @@ pub fn numbers(report: &Report) -> Vec<Number> {
         },
         Number {
             value: figures::between(from, to),
-            label: if batch.manifest.is_some() { "from start to end" } else { "since the start" },
+            label: if report.is_over() { "from start to end" } else { "since the start" },
             note: pace(report),
         },
         Number {
@@ -189,6 +189,7 @@ fn aws(report: &Report) -> Number {
     let Some(platform) = cost::platform(report) else {
         let (value, note) = match report.batch.manifest {
             Some(_) => ("unknown", "the manifest does not state it"),
+            None if report.is_over() => ("unknown", "the manifest is gone"),
             None => ("later", "known at the end"),
         };
         return Number { value: value.to_owned(), label, note: note.to_owned() };

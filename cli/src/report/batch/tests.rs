@@ -138,6 +138,26 @@ async fn a_batch_under_way_says_as_of_when_and_shows_the_sealed_parts() {
 }
 
 #[tokio::test]
+async fn a_batch_that_is_over_took_its_time_even_if_its_manifest_is_gone() {
+    let mut sample = Sample::over(Way::Packed, &mixed(), &[]);
+    sample.batch.manifest = None;
+    let report = sample.report().await;
+    assert_eq!((report.basis, report.items.runs), (Basis::Whole, 8));
+    let text = text(&page(&report));
+    for sentence in [
+        "It took 8 m 00 s, and its tokens cost",
+        "from start to end8 m 00 s",
+        "for AWS itselfunknownthe manifest is gone",
+        "What AWS itself takes is not known without the manifest.",
+    ] {
+        assert!(text.contains(sentence), "{sentence}\n{text}");
+    }
+    for sentence in ["so far", "it runs for", "under way", "since the start"] {
+        assert!(!text.contains(sentence), "{sentence}\n{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_batch_with_executions_under_way_has_counts_and_no_times() {
     let mut sample = Sample::under_way(&[]);
     sample.batch = half_way();
