@@ -25,6 +25,7 @@ use self::read::Basis;
 use super::page::Page;
 use super::seal::Seal;
 use crate::batch::Batch;
+use crate::figures::plural;
 use crate::metrics::platform::PlatformPrices;
 use crate::stack::command_of;
 
@@ -85,6 +86,17 @@ impl Report {
             Basis::Whole => self.items.runs,
             _ => self.batch.progress.over(),
         }
+    }
+
+    /// Says that numbers are those of some runs. Returns `None` if they are those of all runs, or of none.
+    fn part(&self) -> Option<String> {
+        let is_part = self.basis != Basis::Whole && self.items.runs > 0;
+        is_part.then(|| {
+            format!(
+                "These are the numbers of the {} that were read.",
+                plural(self.items.runs as usize, "run")
+            )
+        })
     }
 
     /// Returns the bulk jobs. Empty in other modes.

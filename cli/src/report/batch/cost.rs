@@ -46,7 +46,7 @@ pub fn section(report: &Report) -> Option<Section> {
         heading: "What they cost",
         lead: lead(report, &totals, platform.as_ref()),
         body: html! {
-            (targets(&report.items.targets))
+            (targets(report))
             @if totals.cost_usd.is_none() { p.warn { (unknown(report)) } }
             @if !totals.unpriced.is_empty() { p.warn { "Models without a price: " (totals.unpriced.join(", ")) "." } }
             (distribution(report))
@@ -56,7 +56,6 @@ pub fn section(report: &Report) -> Option<Section> {
 }
 
 fn lead(report: &Report, totals: &Totals, platform: Option<&Platform>) -> String {
-    let known = totals.known_cost();
     let tokens = figures::cost(totals);
     match platform {
         None if report.batch.manifest.is_some() => {
@@ -72,14 +71,15 @@ fn lead(report: &Report, totals: &Totals, platform: Option<&Platform>) -> String
                 "Tokens cost {tokens}. What AWS itself takes is known when the batch is sealed."
             )
         }
-        Some(aws) if known.is_zero() => {
-            format!("Tokens cost {tokens}, and AWS itself {}.", aws.cell())
-        }
-        Some(aws) => format!(
-            "Tokens cost {tokens}. AWS itself takes {}, which is {} of that.",
-            aws.cell(),
-            percent(share(aws.usd, known))
-        ),
+        Some(aws) => match aws.of_tokens(totals) {
+            Some(share) => {
+                format!(
+                    "Tokens cost {tokens}. AWS itself takes {}, which is {share} of that.",
+                    aws.cell()
+                )
+            }
+            None => format!("Tokens cost {tokens}, and AWS itself {}.", aws.cell()),
+        },
     }
 }
 
@@ -91,11 +91,19 @@ impl Platform {
             false => format!("{} + unknown", figures::usd(self.usd)),
         }
     }
+
+    /// Returns the share of the cost of tokens. Returns `None` if there is no such cost, or if one of both costs is not
+    /// wholly known.
+    pub fn of_tokens(&self, totals: &Totals) -> Option<String> {
+        let tokens = totals.cost_usd.filter(|cost| self.is_whole && !cost.is_zero())?;
+        Some(percent(share(self.usd, tokens)))
+    }
 }
 
 fn unknown(report: &Report) -> String {
     let unknown = match (&report.batch.manifest, report.batch.progress.unknown_cost) {
         (None, runs) => runs,
+        (Some(_), _) if report.part().is_some() => 0,
         (Some(_), _) => report.items.unknown_costs,
     };
     match unknown {
@@ -110,8 +118,8 @@ fn unknown(report: &Report) -> String {
 }
 
 /// Draws the known cost of each target, the dearest first.
-fn targets(lines: &[UsageLine]) -> Markup {
-    let mut lines: Vec<&UsageLine> = lines.iter().collect();
+fn targets(report: &Report) -> Markup {
+    let mut lines: Vec<&UsageLine> = report.items.targets.iter().collect();
     lines.sort_by_key(|line| std::cmp::Reverse((line.totals.known_cost(), line.calls)));
     let most = lines.first().map(|line| line.totals.known_cost()).unwrap_or_default();
     let bar = |line: &&UsageLine| Bar {
@@ -121,7 +129,10 @@ fn targets(lines: &[UsageLine]) -> Markup {
         note: called(line),
         share: share(line.totals.known_cost(), most),
     };
-    chart::bars(&lines.iter().map(bar).collect::<Vec<_>>())
+    html! {
+        @if let Some(part) = report.part().filter(|_| !lines.is_empty()) { p.soft { (part) } }
+        (chart::bars(&lines.iter().map(bar).collect::<Vec<_>>()))
+    }
 }
 
 fn called(line: &UsageLine) -> String {
@@ -149,6 +160,7 @@ fn distribution(report: &Report) -> Markup {
     html! {
         @if !bars.is_empty() {
             h3 { "The cost of a run" }
+            @if let Some(part) = report.part() { p.soft { (part) } }
             (columns(
                 &bars.iter().map(column).collect::<Vec<_>>(),
                 &["cost", "runs"],

@@ -78,16 +78,27 @@ fn basis(report: &Report) -> String {
 fn read(report: &Report) -> String {
     let runs = count(report.items.runs);
     let at = figures::stamp(report.now);
+    let all = if report.is_over() { "items" } else { "runs that have ended" };
     match report.basis {
         Basis::Whole => format!("Times and costs are those of all {runs} runs of this attempt."),
-        Basis::Parts { sealed, of } => format!(
-            "As of {at}, {sealed} of {of} parts are sealed. Times, examples and lists are those of their {runs} runs; \
-             the counts and the cost in sum are those of all runs that have ended."
-        ),
+        Basis::Parts { sealed, of } => {
+            let parts = match report.is_over() {
+                true => format!("{sealed} of {of} parts were found"),
+                false => format!("As of {at}, {sealed} of {of} parts are sealed"),
+            };
+            format!(
+                "{parts}. Times, examples and lists are those of their {runs} runs; the counts and the cost in sum are \
+                 those of all {all}."
+            )
+        }
         Basis::Sample { each } => format!(
-            "Times, the distribution of costs and the lists are those of {runs} runs: the run of one item in {each}. \
-             The counts and the cost in sum are those of all items."
+            "Times, costs by target, the distribution of costs and the lists are those of {runs} runs: the run of one \
+             item in {each}. The counts and the cost in sum are those of all items."
         ),
+        Basis::Nothing if report.is_over() => {
+            "The counts and the cost in sum are known. No run was read, so times and lists of items are not known."
+                .to_owned()
+        }
         Basis::Nothing => format!(
             "As of {at}, the counts and the cost in sum are known. Times and lists of items follow when the batch ends."
         ),

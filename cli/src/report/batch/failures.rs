@@ -119,18 +119,19 @@ fn example(report: &Report, row: &Row<'_>, is_first: bool) -> Markup {
             div.inside {
                 (facts(known))
                 @if let Some(explain) = explain { p { code { (explain) } } }
-                (calls(failures))
+                (calls(report, failures))
             }
         }
     }
 }
 
 /// Lists the calls that failed in these items, by target and error.
-fn calls(failures: &Failures) -> Markup {
+fn calls(report: &Report, failures: &Failures) -> Markup {
     let mut calls: Vec<_> = failures.calls.iter().collect();
     calls.sort_by_key(|(_, calls)| std::cmp::Reverse(**calls));
     html! {
         @if !calls.is_empty() {
+            @if let Some(part) = report.part() { p.soft { (part) } }
             div.wide { table {
                 thead { tr { th scope="col" { "failed calls to" } th scope="col" { "error" } th.figure scope="col" { "calls" } } }
                 tbody {

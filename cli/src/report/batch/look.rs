@@ -26,6 +26,7 @@ pub fn section(report: &Report) -> Option<Section> {
         heading: "Items to look at",
         lead: cut,
         body: html! {
+            @if let Some(part) = report.part() { p.soft { (part) } }
             (list(report, "The slowest", &items.slowest, true, milliseconds, of_counts))
             (list(report, "The dearest", &items.dearest, false, figures::usd, share))
             (list(report, "The most calls", &items.most_calls, false, calls, of_counts))

@@ -93,6 +93,7 @@ pub fn section(report: &Report) -> Section {
             @if parts.is_empty() { p.soft { "The items are not counted yet." } } @else { (chart::whole(&parts)) }
             @if report.items.runs > 0 {
                 h3 { "When the runs ended" }
+                @if let Some(part) = report.part() { p.soft { (part) } }
                 (over_time(report))
             }
         },

@@ -8,7 +8,6 @@ use super::failures::rows;
 use super::{Report, cost, outcomes};
 use crate::batch::view;
 use crate::figures::{self, count, plural};
-use crate::metrics::table::{percent, share};
 use crate::report::page::{Number, Tone};
 use crate::tracked::Status;
 
@@ -177,9 +176,10 @@ fn pace(report: &Report) -> String {
 /// Returns the mean cost of a run.
 fn each(report: &Report) -> String {
     let over = report.over();
-    let known = report.batch.totals().known_cost();
-    match known.checked_div(over.into()) {
-        Some(each) => format!("{} for each run", figures::usd(each)),
+    let totals = report.batch.totals();
+    let least = if totals.cost_usd.is_none() { "at least " } else { "" };
+    match totals.known_cost().checked_div(over.into()) {
+        Some(each) => format!("{least}{} for each run", figures::usd(each)),
         None => String::new(),
     }
 }
@@ -194,12 +194,9 @@ fn aws(report: &Report) -> Number {
         };
         return Number { value: value.to_owned(), label, note: note.to_owned() };
     };
-    let tokens = report.batch.totals().known_cost();
-    let note = match tokens.is_zero() {
-        true => String::new(),
-        false => format!("{} of the cost of tokens", percent(share(platform.usd, tokens))),
-    };
-    Number { value: platform.cell(), label, note }
+    let share = platform.of_tokens(&report.batch.totals());
+    let note = share.map(|share| format!("{share} of the cost of tokens"));
+    Number { value: platform.cell(), label, note: note.unwrap_or_default() }
 }
 
 fn is_paused(report: &Report) -> bool {

@@ -232,6 +232,68 @@ async fn of_many_executions_a_sample_is_read() {
     let report = sample.report().await;
     assert_eq!((report.basis, report.items.runs), (Basis::Sample { each: 2 }, 4));
     assert_eq!(report.items.results, 8, "every result counts");
+    let text = text(&page(&report));
+    let part = "These are the numbers of the 4 runs that were read.";
+    for before in [
+        "When the runs ended",
+        "bcce runs explain explain-g",
+        "or less, and one of a hundred more than 5.8 s.",
+        "A call that answered",
+        "The manifest does not state what AWS itself takes.",
+        "The cost of a run",
+        "One item has an answer that max_tokens cut.",
+    ] {
+        assert!(text.contains(&format!("{before}{part}")), "{before}\n{text}");
+    }
+    assert!(text.contains("Half of the runs that were read took"), "{text}");
+}
+
+#[tokio::test]
+async fn costs_that_are_not_wholly_known_are_no_share_of_each_other() {
+    let charged = |runs: &[Made<'_>]| {
+        let mut sample = Sample::over(Way::Packed, runs, &[]);
+        let manifest = sample.batch.manifest.as_mut().unwrap();
+        manifest.sums.platform = [(Charge::Transitions, 1_000)].into_iter().collect();
+        sample
+    };
+    let known = [Made::answered("a", 1_000, "0.1"), Made::answered("b", 2_000, "0.1")];
+    let shares = ["which is 12 % of that", "12 % of the cost of tokens"];
+    let whole = charged(&known).report().await;
+    let page_of_whole = text(&page(&whole));
+    assert!(page_of_whole.contains("$0.1000 for each run"), "{page_of_whole}");
+    shares.iter().for_each(|share| assert!(page_of_whole.contains(share), "{page_of_whole}"));
+
+    let sampled = Report { basis: Basis::Sample { each: 2 }, ..whole };
+    let mut unknown = known.clone();
+    unknown[1].cost = None;
+    let unknown = charged(&unknown).report().await;
+    for report in [&sampled, &unknown] {
+        let text = text(&page(report));
+        assert!(!text.contains("which is") && !text.contains("of the cost of tokens"), "{text}");
+    }
+    assert!(text(&page(&unknown)).contains("at least $0.0505 for each run"));
+    let mut sampled = unknown;
+    assert!(text(&page(&sampled)).contains("The cost of one run is not fully known"));
+    sampled.basis = Basis::Sample { each: 2 };
+    assert!(text(&page(&sampled)).contains("The cost of some runs is not fully known."));
+}
+
+#[tokio::test]
+async fn a_batch_that_is_over_promises_nothing_for_its_end() {
+    let mut sample = Sample::over(Way::Executions, &mixed(), &[]);
+    sample.batch.manifest.as_mut().unwrap().results = None;
+    let text_of_none = text(&page(&sample.report().await));
+    let sample = Sample::over(Way::Packed, &mixed(), &[]);
+    let second = sample.batch.reference.part_runs_key(2);
+    sample.store.objects.borrow_mut().remove(&second);
+    let text_of_half = text(&page(&sample.report().await));
+    assert!(text_of_none.contains("No run was read"), "{text_of_none}");
+    let half = "1 of 2 parts were found. Times, examples and lists are those of their 4 runs";
+    assert!(text_of_half.contains(half), "{text_of_half}");
+    assert!(text_of_half.contains("those of all items."), "{text_of_half}");
+    for text in [text_of_none, text_of_half] {
+        assert!(!text.contains("when the batch ends") && !text.contains("As of"), "{text}");
+    }
 }
 
 /// The texts of a sender, a model or a service must stay texts.

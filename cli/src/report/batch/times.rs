@@ -25,25 +25,24 @@ pub fn section(report: &Report) -> Option<Section> {
         return None;
     }
     let (lead, body) = match jobs {
-        [] => (
-            lead(&items.times),
-            html! { (distribution(&items.times, "time of a run")) (calls(report)) },
-        ),
+        [] => (lead(report), html! { (distribution(report)) (calls(report)) }),
         jobs => (lead_of_jobs(jobs), html! { (self::jobs(jobs)) (calls(report)) }),
     };
     Some(Section { id: "time", heading: "How long they took", lead, body })
 }
 
-fn lead(times: &Histogram) -> String {
-    let at = |percent| milliseconds(times.quantile(percent).unwrap_or(0));
+fn lead(report: &Report) -> String {
+    let at = |percent| milliseconds(report.items.times.quantile(percent).unwrap_or(0));
+    let read = if report.part().is_some() { " that were read" } else { "" };
     format!(
-        "Half of the runs took about {} or less, and one of a hundred more than {}.",
+        "Half of the runs{read} took about {} or less, and one of a hundred more than {}.",
         at(50),
         at(99)
     )
 }
 
-fn distribution(times: &Histogram, what: &str) -> Markup {
+fn distribution(report: &Report) -> Markup {
+    let times = &report.items.times;
     let bars = times.bars(MOST_COLUMNS);
     let column = |bar: &histogram::Bar| Column {
         label: format!("{} to {}", milliseconds(bar.from), milliseconds(bar.to)),
@@ -53,9 +52,10 @@ fn distribution(times: &Histogram, what: &str) -> Markup {
         (bars.first().map_or(0, |bar| bar.from), bars.last().map_or(0, |bar| bar.to));
     let ends = [milliseconds(first), milliseconds(last)];
     html! {
+        @if let Some(part) = report.part() { p.soft { (part) } }
         (columns(
             &bars.iter().map(column).collect::<Vec<_>>(),
-            &[what, "runs"],
+            &["time of a run", "runs"],
             ends.each_ref().map(String::as_str),
             count,
         ))
@@ -78,6 +78,7 @@ fn calls(report: &Report) -> Markup {
     html! {
         @if !items.calls.is_empty() {
             h3 { "A call that answered" }
+            @if let Some(part) = report.part() { p.soft { (part) } }
             (numbers(&quantiles(&items.calls)))
         }
         @if items.recovered > 0 {
