@@ -4,6 +4,7 @@
 pub mod items; // sums the items
 pub mod read; // reads the results and the manifests of the runs
 pub mod worst; // the items with the highest values
+mod chosen; // the runs with executions of their own that are read
 mod advice; // what to do about an error
 mod facts; // the batch itself, and what the report is computed from
 mod cost; // what the items cost

@@ -92,8 +92,8 @@ fn read(report: &Report) -> String {
             )
         }
         Basis::Sample { each } => format!(
-            "Times, costs by target, the distribution of costs and the lists are those of {runs} runs: the run of one \
-             item in {each}. The counts and the cost in sum are those of all items."
+            "Times, costs by target, the distribution of costs and the lists are those of {runs} runs: one in \
+             {each}. The counts and the cost in sum are those of all items."
         ),
         Basis::Nothing if report.is_over() => {
             "The counts and the cost in sum are known. No run was read, so times and lists of items are not known."

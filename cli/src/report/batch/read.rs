@@ -9,17 +9,16 @@ use bcce_core::run::manifest::Manifest;
 use futures::StreamExt;
 use time::OffsetDateTime;
 
+use super::chosen::Chosen;
 use super::items::Items;
 use crate::batch::Batch;
 use crate::batch::objects::each_line;
 use crate::exit::Outcome;
 
 /// The number of parts whose manifests are read at a time. A part has up to 500 of them.
-const PARTS_AT_A_TIME: usize = 8;
+pub const PARTS_AT_A_TIME: usize = 8;
 /// The number of single manifests that are read at a time.
 const RUNS_AT_A_TIME: usize = 32;
-/// The most runs with executions of their own whose manifests are read, one request for each.
-const MOST_EXECUTIONS: u64 = 10_000;
 
 /// What times and costs are computed from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +27,7 @@ pub enum Basis {
     Whole,
     /// The runs of the parts that are sealed, of a packed batch under way.
     Parts { sealed: u32, of: u32 },
-    /// The run of each such item.
+    /// One run of each so many.
     Sample { each: u64 },
     /// No run: they have executions of their own, and the batch is under way, or there are none.
     Nothing,
@@ -48,7 +47,8 @@ pub async fn items(
     let ended = batch.ended_at();
     let started = batch.record.as_ref().map_or(now, |record| record.started_at);
     let mut items = Items::new(started, ended.unwrap_or(now));
-    let manifests = results(sources, bucket, batch, &mut items).await?;
+    let mut chosen = Chosen::of(store, batch).await?;
+    let has_results = results(sources, bucket, batch, &mut items, &mut chosen).await?;
     let Some(opened) = &batch.opened else { return Ok((items, Basis::Nothing)) };
     if opened.way == Way::Packed {
         let sealed = parts(store, &batch.reference, opened.parts, &mut items).await?;
@@ -58,40 +58,32 @@ pub async fn items(
         };
         return Ok((items, basis));
     }
-    let Some(Manifests { keys, each }) = manifests else { return Ok((items, Basis::Nothing)) };
+    if !has_results {
+        return Ok((items, Basis::Nothing));
+    }
+    let Chosen { keys, each, .. } = chosen;
     runs(store, keys, started, &mut items).await?;
     Ok((items, if each == 1 { Basis::Whole } else { Basis::Sample { each } }))
 }
 
-/// The keys of the manifests of single runs, and how many items there are for each.
-struct Manifests {
-    keys: Vec<String>,
-    each: u64,
-}
-
-/// Adds the results. Returns the keys of the manifests that they name, or `None` if there are no results.
+/// Adds the results, and chooses the runs whose manifests are read. Returns false if there are no results.
 async fn results(
     sources: &impl OpenSource,
     bucket: &str,
     batch: &Batch,
     items: &mut Items,
-) -> Outcome<Option<Manifests>> {
+    chosen: &mut Chosen,
+) -> Outcome<bool> {
     let results = batch.manifest.as_ref().and_then(|manifest| manifest.results.as_ref());
-    let Some(results) = results else { return Ok(None) };
-    let each = batch.to_run().div_ceil(MOST_EXECUTIONS).max(1);
+    let Some(results) = results else { return Ok(false) };
     let location = Location { bucket: bucket.to_owned(), key: results.key.clone() };
-    let mut keys = Vec::new();
     let take = |line: &[u8]| {
         let result: ItemResult = parse(&results.key, line)?;
         items.add_result(&result);
-        let is_single = |key: &String| key.starts_with("runs/");
-        if result.n.is_multiple_of(each) {
-            keys.extend(result.manifest.filter(is_single));
-        }
+        chosen.offer(&result);
         Ok(())
     };
-    let found = each_line(sources, &location, take).await?;
-    Ok(found.map(|_| Manifests { keys, each }))
+    Ok(each_line(sources, &location, take).await?.is_some())
 }
 
 /// Adds the runs of the parts that are sealed, and returns the number of these parts.

@@ -1,4 +1,6 @@
+use bcce_core::base::json::add_line;
 use bcce_core::base::platform::Charge;
+use bcce_core::batch::reference::Place;
 use bcce_core::batch::{BatchProgress, Way};
 use bcce_core::call::attempt::Totals;
 use rust_decimal::Decimal;
@@ -211,7 +213,7 @@ async fn what_aws_takes_is_that_of_the_batch_and_of_its_runs() {
     assert!(text(&page(&report)).contains("Tokens cost $0.0000, and AWS itself $0.0250."));
     let part = Report { basis: Basis::Sample { each: 7 }, ..report };
     assert_eq!(cost::platform(&part).unwrap().cell(), "$0.0250 + unknown");
-    assert!(text(&page(&part)).contains("the run of one item in 7"));
+    assert!(text(&page(&part)).contains("one in 7. The counts"));
 }
 
 #[tokio::test]
@@ -221,6 +223,35 @@ async fn runs_of_an_earlier_attempt_do_not_count() {
     later.started_at += time::Duration::seconds(1);
     sample.batch.note_record(Some(later));
     assert_eq!(sample.report().await.items.runs, 0);
+}
+
+/// The results of a retry are those of all items. Only the runs that it has started are read.
+#[tokio::test]
+async fn of_a_retry_the_manifests_of_earlier_runs_are_not_read() {
+    let runs = mixed();
+    for (to_run, basis, read) in
+        [(2, Basis::Whole, vec!["c", "h"]), (20_000, Basis::Sample { each: 2 }, vec!["h"])]
+    {
+        let mut sample = Sample::over(Way::Executions, &runs, &[]);
+        let batch = &mut sample.batch;
+        batch.reference.attempt_no = 2;
+        let record = batch.record.as_mut().unwrap();
+        (record.attempt_no, record.to_run) = (2, to_run);
+        let mut places = Vec::new();
+        for n in [3, 8] {
+            let place = Place { n, part: 1, at: 0, bytes: 0, attempt_no: 2 };
+            add_line(&mut places, &place).unwrap();
+        }
+        let put = |key, body| sample.store.objects.borrow_mut().insert(key, body);
+        put(sample.batch.reference.places_key(2), places);
+        for run in runs.iter().filter(|run| !read.contains(&run.id)) {
+            let key = format!("runs/default/{}/manifest-1.json", run.id);
+            put(key, b"a manifest that is not read".to_vec());
+        }
+        let report = sample.report().await;
+        assert_eq!((report.basis, report.items.runs), (basis, read.len() as u64));
+        assert_eq!(report.items.results, 8, "every result counts");
+    }
 }
 
 #[tokio::test]
