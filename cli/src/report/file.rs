@@ -1,6 +1,8 @@
 //! Writes a page to a file, or to standard output.
 
+use std::fs::Permissions;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::exit::{Exit, Failure, Outcome};
@@ -23,7 +25,7 @@ impl PageFile {
             out.write_all(page.as_bytes())?;
             return Ok(Exit::Done);
         }
-        replace(&self.html, page.as_bytes()).map_err(|error| {
+        replace(&self.html, page.as_bytes(), Readers::Owner).map_err(|error| {
             let what = format!("--html {}: cannot be written: {error}", self.html.display());
             Failure::usage(what, "choose a file in a directory that exists and is yours")
         })?;
@@ -33,12 +35,25 @@ impl PageFile {
     }
 }
 
+/// Who may read a file that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readers {
+    /// Its owner alone: a report has texts of senders.
+    Owner,
+    /// Whoever may read other new files, as the umask says.
+    Usual,
+}
+
 /// Writes a temporary file beside the file and renames it, so that no reader sees half a page.
-pub fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub fn replace(path: &Path, bytes: &[u8], readers: Readers) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut file = tempfile::Builder::new()
-        .prefix(".bcce-report-")
-        .tempfile_in(folder.unwrap_or(Path::new(".")))?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".bcce-report-");
+    if readers == Readers::Usual {
+        // The umask takes its bits from these, as from those of any new file.
+        builder.permissions(Permissions::from_mode(0o666));
+    }
+    let mut file = builder.tempfile_in(folder.unwrap_or(Path::new(".")))?;
     file.write_all(bytes)?;
     file.persist(path)?;
     Ok(())
@@ -59,6 +74,20 @@ mod tests {
             assert_eq!(std::fs::read_to_string(&file.html).unwrap(), page);
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no other file is left");
+    }
+
+    #[test]
+    fn a_report_is_private_and_other_files_have_the_usual_permissions() {
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |name: &str| {
+            let path = folder.path().join(name);
+            std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+        };
+        std::fs::write(folder.path().join("usual"), "").unwrap();
+        replace(&folder.path().join("drawing.svg"), b"", Readers::Usual).unwrap();
+        assert_eq!(mode("drawing.svg"), mode("usual"));
+        PageFile { html: folder.path().join("run.html") }.write("page", &mut Vec::new()).unwrap();
+        assert_eq!(mode("run.html"), 0o600);
     }
 
     #[test]

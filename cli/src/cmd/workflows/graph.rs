@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::graph::{Graph, mermaid, svg};
 use crate::json;
-use crate::report::file::replace;
+use crate::report::file::{Readers, replace};
 use crate::values::name;
 use crate::workflows::Source;
 use crate::workflows::json::{DRAWN, drawn};
@@ -57,7 +57,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
 }
 
 fn write(path: &Path, text: &[u8]) -> Outcome<()> {
-    replace(path, text).map_err(|error| {
+    replace(path, text, Readers::Usual).map_err(|error| {
         let what = format!("{} cannot be written: {error}", path.display());
         Failure::usage(what, "give the path of a file in an existing directory to --output")
     })
@@ -65,7 +65,19 @@ fn write(path: &Path, text: &[u8]) -> Outcome<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+
+    #[test]
+    fn a_drawing_has_the_permissions_of_any_new_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (drawing, usual) = (folder.path().join("a.svg"), folder.path().join("usual"));
+        write(&drawing, b"<svg/>").unwrap();
+        std::fs::write(&usual, "").unwrap();
+        let mode = |path| std::fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&drawing), mode(&usual));
+    }
 
     #[test]
     fn a_file_that_cannot_be_written_is_named() {
