@@ -1,5 +1,7 @@
 //! Finds the resources of a deployed stack through the SSM parameter that names them.
 
+use std::borrow::Cow;
+
 use bcce_aws::SdkConfig;
 use bcce_aws::dynamodb::Ledger;
 use bcce_aws::kms::SigningKey;
@@ -176,6 +178,12 @@ pub fn command_of(environment: &str, rest: &str) -> String {
         "dev" => format!("bcce {rest}"),
         other => format!("bcce --env {other} {rest}"),
     }
+}
+
+/// Returns an argument as a shell reads it: `a.html` as it is, and others in quotes, such as `'my file.html'`.
+pub fn quoted(argument: &str) -> String {
+    // Only a text with a NUL cannot be quoted, and no argument has one.
+    shlex::try_quote(argument).map_or_else(|_| argument.to_owned(), Cow::into_owned)
 }
 
 /// Returns the failure for a run or a batch that does not exist. `group` is its group of commands, such as `runs`.

@@ -6,6 +6,8 @@ use bcce_core::config::residency::base_model;
 use bcce_core::ledger::usage::{Allocation, CountedCalls, CountedRuns};
 use serde_json::{Value, json};
 
+use crate::stack::quoted;
+
 /// The name of a group whose runs do not have the tag.
 pub const NONE: &str = "(none)";
 /// The name of the workflow of runs that were refused before they had a plan.
@@ -212,11 +214,14 @@ impl Filters {
         lists.chain(tags).collect::<serde_json::Map<_, _>>().into()
     }
 
-    /// Returns the options that select the same: ` --workflow explain --tag team=search`.
+    /// Returns the options that select the same, quoted for a shell: ` --workflow explain --tag team='(none)'`.
     pub fn options(&self) -> String {
         let lists = self.lists().into_iter();
-        let lists = lists.flat_map(|(name, values)| values.iter().map(move |v| (name, v.clone())));
-        let tags = self.tag.iter().map(|(name, value)| ("tag", format!("{name}={value}")));
+        let lists = lists.flat_map(|(name, values)| values.iter().map(move |v| (name, quoted(v))));
+        let tag = |(name, value): &(String, String)| {
+            ("tag", format!("{}={}", quoted(name), quoted(value)))
+        };
+        let tags = self.tag.iter().map(tag);
         lists.chain(tags).map(|(name, value)| format!(" --{name} {value}")).collect()
     }
 

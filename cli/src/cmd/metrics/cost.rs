@@ -10,7 +10,7 @@ use crate::metrics::print;
 use crate::metrics::{Selected, Selection, View};
 use crate::report::cost;
 use crate::report::file::PageFile;
-use crate::stack::{Stack, command_of};
+use crate::stack::{Stack, command_of, quoted};
 use crate::world::World;
 
 #[derive(Debug, clap::Args)]
@@ -57,18 +57,48 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     PageFile { html }.write(&page.render(), out)
 }
 
-/// Returns the command line that writes the same page on another day as well.
+/// Returns the rest of the command line that writes the same page on another day as well.
 fn written(selected: &Selected, prices: Option<&Path>, html: &Path) -> String {
     let Selected { period, by, filters, .. } = selected;
     let compare = if selected.before.is_some() { " --compare" } else { "" };
-    let prices = prices.map(|file| format!(" --platform --platform-prices {}", file.display()));
+    let file = |path: &Path| quoted(&path.display().to_string());
+    let prices = prices.map(|path| format!(" --platform --platform-prices {}", file(path)));
     let prices = prices.unwrap_or_default();
     format!(
         "metrics cost --period {}..{} --by {}{}{compare}{prices} --html {}",
         period.from,
         period.to,
-        by.name(),
+        quoted(&by.name()),
         filters.options(),
-        html.display()
+        file(html)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::samples::selected;
+
+    #[test]
+    fn the_command_of_a_page_is_quoted_for_a_shell() {
+        let selected = selected(Dimension::Tag("cost center".into()));
+        let (prices, html) = (Path::new("prices of $.yaml"), Path::new("my file's.html"));
+        let command = command_of("dev", &written(&selected, Some(prices), html));
+        let words = shlex::split(&command).unwrap();
+        let expected = [
+            "bcce",
+            "metrics",
+            "cost",
+            "--period",
+            "2026-11-01..2026-11-03",
+            "--by",
+            "tag:cost center",
+            "--platform",
+            "--platform-prices",
+            "prices of $.yaml",
+            "--html",
+            "my file's.html",
+        ];
+        assert_eq!(words, expected);
+    }
 }

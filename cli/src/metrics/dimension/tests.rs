@@ -82,9 +82,10 @@ fn each_dimension_is_written_as_it_is_read() {
 fn filters_are_written_as_the_options_that_select_the_same() {
     let filters = Filters {
         workflow: vec!["a".into(), "b".into()],
-        tag: vec![("team".into(), "x".into())],
+        tag: vec![("team".into(), "x".into()), ("cost center".into(), "(none)".into())],
         ..Filters::default()
     };
-    assert_eq!(filters.options(), " --workflow a --workflow b --tag team=x");
+    let options = " --workflow a --workflow b --tag team=x --tag 'cost center'='(none)'";
+    assert_eq!(filters.options(), options);
     assert_eq!(Filters::default().options(), "");
 }
