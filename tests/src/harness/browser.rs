@@ -24,6 +24,21 @@ pub fn open(pages: &Path) -> Result<(), String> {
     Ok(())
 }
 
+/// Returns a text as the source of a page must have it: markup is escaped, and control characters and bidirectional
+/// controls are replaced.
+pub fn escaped(text: &str) -> String {
+    let escaped = |c: char| match c {
+        '&' => "&amp;".to_owned(),
+        '<' => "&lt;".to_owned(),
+        '>' => "&gt;".to_owned(),
+        '"' => "&quot;".to_owned(),
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}'.to_string(),
+        c if c.is_control() && !matches!(c, '\n' | '\t') => '\u{fffd}'.to_string(),
+        c => c.to_string(),
+    };
+    text.chars().map(escaped).collect()
+}
+
 /// A group of texts of `tests/browser/hostile.json`.
 #[derive(Deserialize)]
 struct Group {
