@@ -100,6 +100,32 @@ fn each_alarm_about_runs_fires_for_its_cause_only() {
     assert_eq!(some(HALF_DAY, MINUTE, cut), [""; 0]);
 }
 
+/// A stack with 1,000 runs an hour, a third of which fail or most of which fail over, has 30 healthy runs an hour after
+/// it. An alarm that kept its state with few runs would never end.
+#[test]
+fn an_alarm_about_rates_ends_when_few_runs_come() {
+    for (bad, name) in
+        [(Ended::Failed, "FailureRateAlarm"), (Ended::FailedOver, "FailoverRateAlarm")]
+    {
+        let mut alarms = Alarms::of_the_template();
+        let mut write = |at: OffsetDateTime, how: Ended| {
+            let documents = of_run("dev", &ended(how, at));
+            documents.iter().for_each(|document| alarms.write(document));
+        };
+        let few = START + Duration::hours(6);
+        for n in 0..6_000 {
+            let is_bad = if bad == Ended::Failed { n % 3 == 0 } else { n % 3 != 0 };
+            let how = if is_bad { bad } else { Ended::Succeeded };
+            write(START + Duration::milliseconds(3_600) * n, how);
+        }
+        for n in 0..60 {
+            write(few + Duration::minutes(2) * n, Ended::Succeeded);
+        }
+        assert_eq!(alarms.fired(few), [name]);
+        assert_eq!(alarms.fired(few + Duration::minutes(61)), [""; 0], "{name}");
+    }
+}
+
 /// The failed items of a batch are in the notification of the batch.
 #[test]
 fn the_items_of_a_batch_do_not_count_in_the_rates() {
