@@ -139,6 +139,15 @@ fn the_items_of_a_batch_do_not_count_in_the_rates() {
     );
 }
 
+/// A sender whose requests are invalid sees that in its notifications. If all requests are refused, the fault may be the
+/// operator's, such as a workflow that was pushed with other inputs.
+#[test]
+fn the_invalid_requests_of_a_sender_do_not_count_in_the_rates() {
+    let half_refused = |n| if n % 2 == 0 { Ended::Succeeded } else { Ended::Refused };
+    assert_eq!(fired(HALF_DAY, MINUTE, |n| Some(half_refused(n))), [""; 0]);
+    assert_eq!(fired(HALF_DAY, MINUTE, |_| Some(Ended::Refused)), ["NoSuccessAlarm"]);
+}
+
 #[test]
 fn a_budget_fires_the_alarm_of_each_threshold_that_it_has_reached() {
     let of = |percent: i64| {
