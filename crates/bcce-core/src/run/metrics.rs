@@ -125,6 +125,7 @@ fn document(
     let mut properties = vec![
         ("run_id", json!(manifest.run_id)),
         ("tenant", json!(manifest.tenant)),
+        ("kind", json!(manifest.kind)),
         ("status", json!(manifest.status)),
     ];
     properties.extend(manifest.error.as_ref().map(|error| ("error", json!(error.name.as_str()))));
