@@ -259,7 +259,46 @@ fn every_alarm_of_a_composite_alarm_exists() {
         }
         assert_eq!(rule.matches("ALARM(").count(), rule.matches("ALARM(\"").count());
     }
-    assert!(seen > 5);
+    assert_eq!(seen, 5);
+}
+
+/// Returns the alarms over alarms that ring while the alarms of the list do.
+fn over(firing: &[String]) -> Vec<String> {
+    let template = template_of("observability");
+    let resources = template["Resources"].as_object().unwrap().iter();
+    let rings = |rule: &str| {
+        rule.split(" OR ").any(|part| {
+            let of =
+                part.trim().strip_prefix("ALARM(\"${Stack}-").and_then(|it| it.strip_suffix("\")"));
+            let of = of.unwrap_or_else(|| panic!("not evaluated here: {part}"));
+            firing.iter().any(|name| name == of)
+        })
+    };
+    let rules =
+        resources.filter_map(|(name, it)| Some((name, it["Properties"]["AlarmRule"].as_str()?)));
+    rules.filter(|(_, rule)| rings(rule)).map(|(name, _)| name.clone()).collect()
+}
+
+/// A person is woken for what lasts and for what somebody misses: not for one call, and not for a month by a budget,
+/// during which DegradedAlarm would be silent.
+#[test]
+fn an_alarm_over_alarms_rings_for_an_outage_and_for_what_may_become_one() {
+    let of = |outcome: fn(i64) -> Ended| over(&fired(HALF_DAY, MINUTE, |n| Some(outcome(n))));
+    assert_eq!(of(|n| if n % 3 == 0 { Ended::Failed } else { Ended::Succeeded }), ["OutageAlarm"]);
+    assert_eq!(of(|_| Ended::Refused), ["OutageAlarm"]);
+    assert_eq!(of(|_| Ended::FailedOver), ["DegradedAlarm"]);
+    assert_eq!(of(|n| if n == 500 { Ended::Rejected } else { Ended::Succeeded }), [""; 0]);
+    for (alarm, value, over_it) in [
+        ("LedgerUnreachableAlarm", 1.0, None),
+        ("BudgetAt100Alarm", 100.0, None),
+        ("DeadStandbyAlarm", 1.0, Some("DegradedAlarm")),
+    ] {
+        let mut alarms = Alarms::of_the_template();
+        alarms.put(alarm, START, value);
+        let firing = alarms.fired(START);
+        assert!(firing.contains(&alarm.to_owned()), "{firing:?}");
+        assert_eq!(over(&firing), Vec::from_iter(over_it), "{alarm}");
+    }
 }
 
 /// The simulation is of runs that are no items of a batch.
