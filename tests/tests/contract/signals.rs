@@ -8,7 +8,7 @@ mod queries;
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::alarms::anchor;
 use crate::template::{functions, read, root, template, template_of};
@@ -206,6 +206,14 @@ fn every_query_refers_to_fields_that_the_log_lines_have() {
         }
     }
     assert!(queries.len() > 7, "{}", queries.len());
+    let template = template();
+    // CloudWatch refuses a query of a group that does not exist.
+    let has_every_stack = |name: &str| {
+        let name = name.replace("${Stack}", "${AWS::StackName}");
+        let mut resources = template["Resources"].as_object().unwrap().values();
+        let group = resources.find(|it| it["Properties"]["LogGroupName"] == json!(name));
+        group.is_some_and(|group| group["Condition"].is_null())
+    };
     for (name, text, groups) in queries {
         // A run and an item of a batch end with the same lines, but only one of them in RunFailed.
         let is_of_runs = name.contains("Runs") || name.contains("runs");
@@ -216,6 +224,7 @@ fn every_query_refers_to_fields_that_the_log_lines_have() {
         for group in groups {
             let function = group.strip_prefix("/aws/lambda/${Stack}-").unwrap();
             assert!(functions().contains(&function.to_owned()), "{name}: {group}");
+            assert!(has_every_stack(&group), "{name}: not every stack has {group}");
             let known = queries::fields_of(function, &emitted);
             unknown.retain(|field| !known.contains(field));
             sources.extend(queries::sources(function));
@@ -230,6 +239,23 @@ fn every_query_refers_to_fields_that_the_log_lines_have() {
                 "{name}: no line has {text}"
             );
         }
+    }
+}
+
+/// The query for the lines of a run reads the log of each function that names a run or its execution. It finds the run id
+/// in any field, such as `execution`, in which the number of the attempt may follow it.
+#[test]
+fn the_query_for_the_lines_of_a_run_reads_each_function_that_names_a_run() {
+    let query = template_of("observability")["Resources"]["OneRunQuery"]["Properties"].take();
+    let text = query["QueryString"].as_str().unwrap();
+    assert!(text.contains("filter @message like \"REPLACE BY THE RUN ID\""), "{text}");
+    let names = |function: &String| queries::logs_one_of(function, &["run_id", "execution"]);
+    let naming: Vec<String> = functions().into_iter().filter(names).collect();
+    assert!(naming.contains(&"dispatch".to_owned()));
+    // A stack without webhooks does not have that group.
+    for function in naming.iter().filter(|function| *function != "webhook") {
+        let group = json!(format!("/aws/lambda/${{Stack}}-{function}"));
+        assert!(query["LogGroupNames"].as_array().unwrap().contains(&group), "{function}");
     }
 }
 
