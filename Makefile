@@ -253,7 +253,7 @@ tenant: setup ## deploy the inbox of another account to AWS: make tenant ENV=...
 		--capabilities CAPABILITY_NAMED_IAM --no-confirm-changeset --no-fail-on-empty-changeset --parameter-overrides \
 		Stack=$(MAIN_STACK) Tenant=$(TENANT) 'Accounts="$(ACCOUNTS)"' 'OrganizationId="$(ORGANIZATION)"' $(PARAMETERS)
 
-# PARAMETERS="PagerTopicArn=... CostEmail=..."; docs/dashboard.md lists them.
+# PARAMETERS="PagerTopicArn=... CostEmail=... CostMonitorArn=..."; docs/dashboard.md lists them.
 observe: setup ## deploy alarms over alarms, queries and detection of unusual costs to AWS: make observe ENV=...
 	$(stack_name_fits)
 	$(SAM) deploy --template-file infra/observability.yaml --stack-name $(MAIN_STACK)-observability --resolve-s3 \

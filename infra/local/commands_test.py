@@ -15,7 +15,7 @@ SECTIONS = [name for name, section in CONFIG.items() if isinstance(section, dict
 FURTHER = [
     *(("make", "deploy", f"ENV={section}") for section in SECTIONS),
     ("make", "lint"),
-    ("make", "observe", "ENV=dev", "PARAMETERS=PagerTopicArn=a CostEmail=a@example.com UnusualUsd=50"),
+    ("make", "observe", "ENV=dev", "PARAMETERS=PagerTopicArn=a CostEmail=a@example.com CostMonitorArn=a UnusualUsd=50"),
     ("make", "tenant", "ENV=dev", "TENANT=a", "ACCOUNTS=111122223333", "ORGANIZATION=o-a1b2c3d4e5"),
     ("make", "tenant", "TENANT=a", "ACCOUNTS=111122223333", "PARAMETERS=ReaderExternalId=x PermissionsBoundaryArn=a"),
 ]

@@ -1,9 +1,10 @@
-"""Starts the emulator, for clients on this machine only, with three corrections of its Step Functions.
+"""Starts the emulator, for clients on this machine only, with three corrections of its Step Functions and one of its alarms.
 
 The emulator limits an expression to one second of clock time, in which its other threads run too. With sixty concurrent
 items of a batch, a run sometimes failed because of that limit. The reader of a Distributed Map lists the objects of a
 bucket while other threads add objects, and sometimes failed the execution of a batch because of that. The emulator also
-ignores the MaxConcurrencyPath of a Map. traces.py adds what X-Ray does with trace headers.
+ignores the MaxConcurrencyPath of a Map. It refuses an alarm on an expression. traces.py adds what X-Ray does with trace
+headers.
 """
 
 import functools
@@ -16,6 +17,7 @@ import recorder
 import traces
 from ministack import app as ministack
 from ministack.services import stepfunctions
+from ministack.services.cloudformation import provisioners
 
 
 def without_deadline(parse):
@@ -56,6 +58,22 @@ def at_most(run_items):
     return limited
 
 
+def of_one_metric(record):
+    """Wraps `record`, which describes an alarm of a template. Gives an alarm on an expression one metric of it instead.
+
+    The emulator reads no metrics from logs, so the state of such an alarm does not change here in any case."""
+
+    @functools.wraps(record)
+    def described(name, properties):
+        stats = [metric["MetricStat"] for metric in properties.get("Metrics", []) if "MetricStat" in metric]
+        if stats:
+            last = {**stats[-1]["Metric"], "Period": stats[-1]["Period"], "Statistic": stats[-1]["Stat"]}
+            properties = {key: value for key, value in properties.items() if key != "Metrics"} | last
+        return record(name, properties)
+
+    return described
+
+
 def for_this_machine(app):
     """Wraps `app`, an ASGI application. Answers calls from web pages and calls by a foreign host name with 403."""
 
@@ -82,6 +100,7 @@ if __name__ == "__main__":
     jsonata.Jsonata.jsonata = staticmethod(without_deadline(jsonata.Jsonata.jsonata))
     stepfunctions._read_map_items = again_if_changed(stepfunctions._read_map_items)
     stepfunctions._run_map_items = at_most(stepfunctions._run_map_items)
+    meter.replace(provisioners, "_cw_metric_alarm_record", of_one_metric)
     traces.install(ministack)
     if os.environ.get("BCCE_METER"):
         meter.Meter().install(ministack)

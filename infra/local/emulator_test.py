@@ -47,6 +47,23 @@ class Race(unittest.TestCase):
         self.assertTrue(callable(emulator.stepfunctions._read_map_items))
 
 
+class Alarms(unittest.TestCase):
+    PROPERTIES = {"ComparisonOperator": "GreaterThanOrEqualToThreshold", "Threshold": 0.25}
+    METRIC = {"Namespace": "BCCE", "MetricName": "RunFailed", "Dimensions": [{"Name": "Environment", "Value": "dev"}]}
+
+    def test_an_alarm_on_an_expression_is_described_by_a_metric_of_it(self):
+        stat = {"Metric": self.METRIC, "Stat": "Average", "Period": 3600}
+        metrics = [{"Id": "rate", "Expression": "IF(a > 1, a, 0)"}, {"Id": "a", "MetricStat": stat}]
+        of_expression = self.PROPERTIES | {"Metrics": metrics}
+        record = emulator.provisioners._cw_metric_alarm_record
+        with self.assertRaisesRegex(ValueError, "metric math"):
+            record("a", of_expression)
+        found = emulator.of_one_metric(record)("a", of_expression)
+        expected = self.PROPERTIES | self.METRIC | {"Statistic": "Average", "Period": 3600}
+        self.assertEqual(found, found | expected)
+        self.assertEqual(emulator.of_one_metric(record)("a", expected), found)
+
+
 class Concurrency(unittest.TestCase):
     ARN = "arn:aws:states:us-east-1:000000000000:stateMachine:m"
 

@@ -8,6 +8,7 @@ It also plays the X-Ray daemon of the functions. `GET /_bcce/spans` returns the 
 """
 
 import collections
+import contextlib
 import contextvars
 import functools
 import json
@@ -81,10 +82,12 @@ class Daemon:
 
     def receive(self):
         while True:
-            protocol, _, span = self.socket.recv(65_536).decode().partition("\n")
+            datagram = self.socket.recv(65_536)
             # A span in another form is not kept, so that the test which looks for it fails.
-            if json.loads(protocol) == PROTOCOL:
-                self.spans.append(json.loads(span))
+            with contextlib.suppress(ValueError):
+                protocol, _, span = datagram.decode().partition("\n")
+                if json.loads(protocol) == PROTOCOL:
+                    self.spans.append(json.loads(span))
 
     def served(self, app):
         """Wraps `app`, an ASGI application. Answers requests for the spans."""

@@ -68,6 +68,8 @@ class Spans(unittest.TestCase):
             host, port = os.environ["AWS_XRAY_DAEMON_ADDRESS"].split(":")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as function:
             for version, n in ((1, 1), (1, 2), (2, 0), (1, 3)):
+                function.sendto(b"x", (host, int(port)))
+                function.sendto(b"\xff", (host, int(port)))
                 protocol = json.dumps({"format": "json", "version": version})
                 function.sendto(f'{protocol}\n{{"n": {n}}}'.encode(), (host, int(port)))
         for _ in range(1_000):

@@ -100,6 +100,32 @@ fn each_alarm_about_runs_fires_for_its_cause_only() {
     assert_eq!(some(HALF_DAY, MINUTE, cut), [""; 0]);
 }
 
+/// A stack with 1,000 runs an hour, a third of which fail or most of which fail over, has 30 healthy runs an hour after
+/// it. An alarm that kept its state with few runs would never end.
+#[test]
+fn an_alarm_about_rates_ends_when_few_runs_come() {
+    for (bad, name) in
+        [(Ended::Failed, "FailureRateAlarm"), (Ended::FailedOver, "FailoverRateAlarm")]
+    {
+        let mut alarms = Alarms::of_the_template();
+        let mut write = |at: OffsetDateTime, how: Ended| {
+            let documents = of_run("dev", &ended(how, at));
+            documents.iter().for_each(|document| alarms.write(document));
+        };
+        let few = START + Duration::hours(6);
+        for n in 0..6_000 {
+            let is_bad = if bad == Ended::Failed { n % 3 == 0 } else { n % 3 != 0 };
+            let how = if is_bad { bad } else { Ended::Succeeded };
+            write(START + Duration::milliseconds(3_600) * n, how);
+        }
+        for n in 0..60 {
+            write(few + Duration::minutes(2) * n, Ended::Succeeded);
+        }
+        assert_eq!(alarms.fired(few), [name]);
+        assert_eq!(alarms.fired(few + Duration::minutes(61)), [""; 0], "{name}");
+    }
+}
+
 /// The failed items of a batch are in the notification of the batch.
 #[test]
 fn the_items_of_a_batch_do_not_count_in_the_rates() {
@@ -111,6 +137,15 @@ fn the_items_of_a_batch_do_not_count_in_the_rates() {
         })),
         [""; 0]
     );
+}
+
+/// A sender whose requests are invalid sees that in its notifications. If all requests are refused, the fault may be the
+/// operator's, such as a workflow that was pushed with other inputs.
+#[test]
+fn the_invalid_requests_of_a_sender_do_not_count_in_the_rates() {
+    let half_refused = |n| if n % 2 == 0 { Ended::Succeeded } else { Ended::Refused };
+    assert_eq!(fired(HALF_DAY, MINUTE, |n| Some(half_refused(n))), [""; 0]);
+    assert_eq!(fired(HALF_DAY, MINUTE, |_| Some(Ended::Refused)), ["NoSuccessAlarm"]);
 }
 
 #[test]
@@ -224,7 +259,46 @@ fn every_alarm_of_a_composite_alarm_exists() {
         }
         assert_eq!(rule.matches("ALARM(").count(), rule.matches("ALARM(\"").count());
     }
-    assert!(seen > 5);
+    assert_eq!(seen, 5);
+}
+
+/// Returns the alarms over alarms that ring while the alarms of the list do.
+fn over(firing: &[String]) -> Vec<String> {
+    let template = template_of("observability");
+    let resources = template["Resources"].as_object().unwrap().iter();
+    let rings = |rule: &str| {
+        rule.split(" OR ").any(|part| {
+            let of =
+                part.trim().strip_prefix("ALARM(\"${Stack}-").and_then(|it| it.strip_suffix("\")"));
+            let of = of.unwrap_or_else(|| panic!("not evaluated here: {part}"));
+            firing.iter().any(|name| name == of)
+        })
+    };
+    let rules =
+        resources.filter_map(|(name, it)| Some((name, it["Properties"]["AlarmRule"].as_str()?)));
+    rules.filter(|(_, rule)| rings(rule)).map(|(name, _)| name.clone()).collect()
+}
+
+/// A person is woken for what lasts and for what somebody misses: not for one call, and not for a month by a budget,
+/// during which DegradedAlarm would be silent.
+#[test]
+fn an_alarm_over_alarms_rings_for_an_outage_and_for_what_may_become_one() {
+    let of = |outcome: fn(i64) -> Ended| over(&fired(HALF_DAY, MINUTE, |n| Some(outcome(n))));
+    assert_eq!(of(|n| if n % 3 == 0 { Ended::Failed } else { Ended::Succeeded }), ["OutageAlarm"]);
+    assert_eq!(of(|_| Ended::Refused), ["OutageAlarm"]);
+    assert_eq!(of(|_| Ended::FailedOver), ["DegradedAlarm"]);
+    assert_eq!(of(|n| if n == 500 { Ended::Rejected } else { Ended::Succeeded }), [""; 0]);
+    for (alarm, value, over_it) in [
+        ("LedgerUnreachableAlarm", 1.0, None),
+        ("BudgetAt100Alarm", 100.0, None),
+        ("DeadStandbyAlarm", 1.0, Some("DegradedAlarm")),
+    ] {
+        let mut alarms = Alarms::of_the_template();
+        alarms.put(alarm, START, value);
+        let firing = alarms.fired(START);
+        assert!(firing.contains(&alarm.to_owned()), "{firing:?}");
+        assert_eq!(over(&firing), Vec::from_iter(over_it), "{alarm}");
+    }
 }
 
 /// The simulation is of runs that are no items of a batch.

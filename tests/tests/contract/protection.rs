@@ -234,6 +234,26 @@ fn a_concurrency_of_one_is_refused_before_anything_is_made() {
     }
 }
 
+/// AWS allows one monitor of services per account, and creates it in new accounts. So a stack creates none unless asked,
+/// and a subscription without a monitor is refused before anything is made.
+#[test]
+fn no_monitor_of_costs_is_created_by_default() {
+    let template = template_of("observability");
+    assert_eq!(template["Parameters"]["CreateCostMonitor"]["Default"], "no");
+    let asked = json!(["CreateCostMonitor", "yes"]);
+    let conditions = &template["Conditions"];
+    assert_eq!(conditions["MakesCostMonitor"][0], asked);
+    assert_eq!(template["Resources"]["CostMonitor"]["Condition"], "MakesCostMonitor");
+    let rule = &template["Rules"]["CostEmailNeedsMonitor"];
+    assert_eq!(rule["RuleCondition"], json!([["CostEmail", ""]]));
+    assert_eq!(rule["Assertions"][0]["Assert"], json!([[["CostMonitorArn", ""]], asked]));
+    let docs = read("docs/dashboard.md");
+    assert!(docs.contains("aws ce get-anomaly-monitors"));
+    for line in docs.lines().filter(|line| line.starts_with("make observe")) {
+        assert_eq!(line.contains("CostEmail="), line.contains("CostMonitorArn="), "{line}");
+    }
+}
+
 /// The cost table of batches has a row for the events of the bucket, and its rows add up to its totals, which stay below
 /// a tenth of the tokens. The bucket sends a paid event to EventBridge for each object, whether or not a rule matches.
 #[test]

@@ -8,7 +8,7 @@ mod queries;
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::alarms::anchor;
 use crate::template::{functions, read, root, template, template_of};
@@ -61,17 +61,33 @@ impl Reference {
     }
 }
 
-fn of_alarm((name, alarm): (&String, &Value)) -> Option<Reference> {
+/// Returns the metrics of an alarm, of which CloudWatch bills each: the only one, or those of its expression.
+fn metrics_of(alarm: &Value) -> Vec<&Value> {
     let properties = &alarm["Properties"];
+    match properties["Metrics"].as_array() {
+        Some(metrics) => {
+            let metrics = metrics.iter().map(|it| &it["MetricStat"]["Metric"]);
+            metrics.filter(|metric| metric.is_object()).collect()
+        }
+        None => vec![properties],
+    }
+}
+
+fn of_alarm((name, alarm): (&String, &Value)) -> Vec<Reference> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let dimensions = properties["Dimensions"].as_array()?.iter();
-    Some(Reference {
+    let reference = |metric: &Value| Reference {
         whose: name.clone(),
-        namespace: text(&properties["Namespace"]),
-        metric: text(&properties["MetricName"]),
-        dimensions: dimensions.map(|it| (text(&it["Name"]), Some(text(&it["Value"])))).collect(),
-        unit: properties["Unit"].as_str().map(str::to_owned),
-    })
+        namespace: text(&metric["Namespace"]),
+        metric: text(&metric["MetricName"]),
+        dimensions: metric["Dimensions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| (text(&it["Name"]), Some(text(&it["Value"]))))
+            .collect(),
+        unit: metric["Unit"].as_str().map(str::to_owned),
+    };
+    metrics_of(alarm).into_iter().map(reference).collect()
 }
 
 /// Each file that makes metrics documents is rendered by these tests. A place that is missing would hide its metrics.
@@ -91,9 +107,11 @@ fn every_place_that_emits_metrics_is_rendered() {
 fn every_alarm_refers_to_a_metric_that_the_stack_emits() {
     let (emitted, template) = (emitted(), template_of("alarms"));
     let resources = template["Resources"].as_object().unwrap();
-    let references: Vec<Reference> = resources.iter().filter_map(of_alarm).collect();
-    assert_eq!(references.len(), resources.len());
-    references.iter().for_each(|reference| reference.check(&emitted));
+    for alarm in resources {
+        let references = of_alarm(alarm);
+        assert!(!references.is_empty(), "{}", alarm.0);
+        references.iter().for_each(|reference| reference.check(&emitted));
+    }
 }
 
 #[test]
@@ -188,26 +206,56 @@ fn every_query_refers_to_fields_that_the_log_lines_have() {
         }
     }
     assert!(queries.len() > 7, "{}", queries.len());
+    let template = template();
+    // CloudWatch refuses a query of a group that does not exist.
+    let has_every_stack = |name: &str| {
+        let name = name.replace("${Stack}", "${AWS::StackName}");
+        let mut resources = template["Resources"].as_object().unwrap().values();
+        let group = resources.find(|it| it["Properties"]["LogGroupName"] == json!(name));
+        group.is_some_and(|group| group["Condition"].is_null())
+    };
     for (name, text, groups) in queries {
+        // A run and an item of a batch end with the same lines, but only one of them in RunFailed.
+        let is_of_runs = name.contains("Runs") || name.contains("runs");
+        assert_eq!(is_of_runs, text.contains("kind = \"run\""), "{name}");
         let query = query(&text);
         let mut unknown = query.fields;
         let mut sources = String::new();
         for group in groups {
             let function = group.strip_prefix("/aws/lambda/${Stack}-").unwrap();
             assert!(functions().contains(&function.to_owned()), "{name}: {group}");
+            assert!(has_every_stack(&group), "{name}: not every stack has {group}");
             let known = queries::fields_of(function, &emitted);
             unknown.retain(|field| !known.contains(field));
             sources.extend(queries::sources(function));
         }
         assert!(unknown.is_empty(), "{name}: no line has {unknown:?}");
         for text in query.texts {
-            let is_given = ["REPORT", "REPLACE BY THE RUN ID", "FAILED"].contains(&text.as_str());
+            let is_given =
+                ["REPORT", "REPLACE BY THE RUN ID", "FAILED", "run"].contains(&text.as_str());
             let begins = text.split('*').next().unwrap();
             assert!(
                 is_given || sources.contains(&format!("\"{begins}")),
                 "{name}: no line has {text}"
             );
         }
+    }
+}
+
+/// The query for the lines of a run reads the log of each function that names a run or its execution. It finds the run id
+/// in any field, such as `execution`, in which the number of the attempt may follow it.
+#[test]
+fn the_query_for_the_lines_of_a_run_reads_each_function_that_names_a_run() {
+    let query = template_of("observability")["Resources"]["OneRunQuery"]["Properties"].take();
+    let text = query["QueryString"].as_str().unwrap();
+    assert!(text.contains("filter @message like \"REPLACE BY THE RUN ID\""), "{text}");
+    let names = |function: &String| queries::logs_one_of(function, &["run_id", "execution"]);
+    let naming: Vec<String> = functions().into_iter().filter(names).collect();
+    assert!(naming.contains(&"dispatch".to_owned()));
+    // A stack without webhooks does not have that group.
+    for function in naming.iter().filter(|function| *function != "webhook") {
+        let group = json!(format!("/aws/lambda/${{Stack}}-{function}"));
+        assert!(query["LogGroupNames"].as_array().unwrap().contains(&group), "{function}");
     }
 }
 
@@ -229,11 +277,17 @@ fn the_costs_of_what_is_seen_are_those_that_the_page_states() {
     }
     let template = template();
     let resources = template["Resources"].as_object().unwrap().values();
-    let alarms = resources.filter(|it| it["Type"] == "AWS::CloudWatch::Alarm").count();
-    let all = metrics * metric + alarms * alarm + dashboard;
+    let alarms = resources.filter(|it| it["Type"] == "AWS::CloudWatch::Alarm");
+    let alarms: Vec<usize> = alarms.map(|it| metrics_of(it).len()).collect();
+    let (alarms, of_alarms) = (alarms.len(), alarms.iter().sum::<usize>());
+    let all = metrics * metric + of_alarms * alarm + dashboard;
     for text in [
         format!("{metrics} metrics: ${}.{:02}", metrics * metric / 100, metrics * metric % 100),
-        format!("{alarms} alarms: ${}.{:02}", alarms * alarm / 100, alarms * alarm % 100),
+        format!(
+            "{alarms} alarms on {of_alarms} metrics: ${}.{:02}",
+            of_alarms * alarm / 100,
+            of_alarms * alarm % 100
+        ),
         format!("${}.{:02} a month", all / 100, all % 100),
     ] {
         assert!(page.contains(&text), "docs/dashboard.md does not say: {text}");

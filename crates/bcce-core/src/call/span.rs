@@ -78,7 +78,7 @@ fn attributes(
         "gen_ai.provider.name": "aws.bedrock",
         "gen_ai.request.model": target.model_id,
         "gen_ai.request.max_tokens": parameters.max_tokens,
-        "gen_ai.request.temperature": parameters.temperature,
+        "gen_ai.request.temperature": parameters.temperature.and_then(shortest),
         "gen_ai.output.type": parameters.schema.as_ref().map(|_| "json"),
         "gen_ai.response.finish_reasons": stop_reason,
         "aws.bedrock.guardrail.id": target.guardrail.as_ref().map(|guardrail| &guardrail.id),
@@ -96,6 +96,11 @@ fn attributes(
     attributes.extend(report.usage.iter().flat_map(tokens));
     attributes.retain(|_, value| !value.is_null());
     attributes
+}
+
+/// Returns the number with the fewest digits that is the same `f32`. A cast to `f64` makes 0.699999988079071 of 0.7.
+fn shortest(value: f32) -> Option<f64> {
+    value.to_string().parse().ok()
 }
 
 /// Returns the tokens of a call. OpenTelemetry counts cached tokens as input tokens.

@@ -5,6 +5,7 @@ use rust_decimal::prelude::ToPrimitive;
 use serde_json::{Value, json};
 
 use crate::base::emf;
+use crate::base::error::ErrorName;
 use crate::run::manifest::{Kind, Manifest, UsageLine};
 use crate::run::notification::RunStatus;
 
@@ -40,20 +41,29 @@ pub(crate) fn at_fault(lines: &[UsageLine]) -> Vec<Metric> {
     found.map(|(name, count)| (name, "Count", json!(count))).collect()
 }
 
-/// Returns the metrics whose averages and percentiles are rates. Each is 1 if what its name says is true of the run,
-/// else 0. A run that a person cancelled neither failed nor succeeded, and one that made no call did not fail over.
+/// Returns the metrics whose averages are rates. Each is 1 if what its name says is true of the run,
+/// else 0. A run that a person cancelled neither failed nor succeeded, and one that made no call did not fail over. A
+/// request that was refused before it had a plan is the sender's fault, and nobody who operates the stack can mend it.
 ///
 /// `NoSuccess` is 1 when `dispatch` starts a run and 0 when a run succeeds. So its minimum over a time is 1 if runs were
-/// started and none succeeded.
+/// started and none succeeded. It finds the mistake of an operator because of which all requests are refused.
 fn rates(manifest: &Manifest) -> impl Iterator<Item = Metric> {
     let is_cancelled = manifest.status == RunStatus::Cancelled;
     let has_failed = manifest.status == RunStatus::Failed;
     let rate = |name, value| (name, "None", json!(u8::from(value)));
-    let failed = (!is_cancelled).then(|| rate("RunFailed", has_failed));
+    let counts = !is_cancelled && !is_refused(manifest);
+    let failed = counts.then(|| rate("RunFailed", has_failed));
     let failed_over =
         (!manifest.usage_by_model.is_empty()).then(|| rate("FailedOver", manifest.failed_over > 0));
     let success = (manifest.status == RunStatus::Succeeded).then(|| rate("NoSuccess", false));
     [failed, failed_over, success].into_iter().flatten()
+}
+
+/// Returns true if the request was invalid, so that the run never had a plan.
+fn is_refused(manifest: &Manifest) -> bool {
+    let is_invalid =
+        manifest.error.as_ref().is_some_and(|error| error.name == ErrorName::InvalidRequest);
+    is_invalid && manifest.template_sha256.is_none()
 }
 
 fn run(environment: &str, manifest: &Manifest) -> String {
@@ -115,6 +125,7 @@ fn document(
     let mut properties = vec![
         ("run_id", json!(manifest.run_id)),
         ("tenant", json!(manifest.tenant)),
+        ("kind", json!(manifest.kind)),
         ("status", json!(manifest.status)),
     ];
     properties.extend(manifest.error.as_ref().map(|error| ("error", json!(error.name.as_str()))));

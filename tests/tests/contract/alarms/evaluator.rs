@@ -1,8 +1,7 @@
 //! Evaluates the alarms of the template over metrics, as CloudWatch does.
 //!
 //! An alarm looks at the periods that end now. A period without data does not breach, or leaves the state as it is,
-//! according to `TreatMissingData`. A percentile of too few values leaves the state as it is:
-//! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/percentiles-with-low-samples.html>
+//! according to `TreatMissingData`.
 
 use std::collections::BTreeMap;
 
@@ -37,8 +36,8 @@ enum Statistic {
     Maximum,
     Minimum,
     Sum,
-    /// The percentile, from 0 to 1.
-    Percentile(f64),
+    /// The average, or 0 of fewer values than this number.
+    Rate(usize),
 }
 
 impl Alarms {
@@ -104,7 +103,15 @@ impl Alarm {
         assert_eq!(alarm["ComparisonOperator"], "GreaterThanOrEqualToThreshold", "{name}");
         assert_eq!(alarm["DatapointsToAlarm"], Value::Null, "{name}: not evaluated here");
         let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{name}")).to_owned();
-        let dimensions = alarm["Dimensions"].as_array().unwrap().iter();
+        let statistic = Statistic::of(name, alarm);
+        let (metric, period) = match statistic {
+            Statistic::Rate(_) => {
+                let of_rate = &alarm["Metrics"][1]["MetricStat"];
+                (&of_rate["Metric"], &of_rate["Period"])
+            }
+            _ => (alarm, &alarm["Period"]),
+        };
+        let dimensions = metric["Dimensions"].as_array().unwrap().iter();
         let dimensions = dimensions.map(|it| (text(&it["Name"]), text(&it["Value"]))).collect();
         let ignores_missing = match alarm["TreatMissingData"].as_str() {
             Some("ignore") => true,
@@ -113,9 +120,9 @@ impl Alarm {
         };
         Self {
             name: name.to_owned(),
-            metric: (text(&alarm["Namespace"]), text(&alarm["MetricName"]), dimensions),
-            statistic: Statistic::of(name, alarm),
-            period: Duration::seconds(alarm["Period"].as_i64().unwrap()),
+            metric: (text(&metric["Namespace"]), text(&metric["MetricName"]), dimensions),
+            statistic,
+            period: Duration::seconds(period.as_i64().unwrap()),
             periods: i32::try_from(alarm["EvaluationPeriods"].as_i64().unwrap()).unwrap(),
             threshold: alarm["Threshold"].as_f64().unwrap(),
             ignores_missing,
@@ -144,35 +151,42 @@ impl Alarm {
 
 impl Statistic {
     fn of(name: &str, alarm: &Value) -> Self {
-        match (alarm["Statistic"].as_str(), alarm["ExtendedStatistic"].as_str()) {
+        match (alarm["Statistic"].as_str(), alarm["Metrics"].as_array()) {
             (Some("Maximum"), None) => Self::Maximum,
             (Some("Minimum"), None) => Self::Minimum,
             (Some("Sum"), None) => Self::Sum,
-            (None, Some(percentile)) => {
-                assert_eq!(alarm["EvaluateLowSampleCountPercentile"], "ignore", "{name}");
-                let percent: f64 = percentile.strip_prefix('p').unwrap().parse().unwrap();
-                assert!((50.0..100.0).contains(&percent), "{name}: {percent}");
-                Self::Percentile(percent / 100.0)
-            }
+            (None, Some(metrics)) => Self::rate(name, metrics),
             other => panic!("{name}: {other:?} is not evaluated here"),
         }
     }
 
-    /// Returns the statistic. Returns `None` if there are too few values for it.
-    fn of_values(self, mut values: Vec<f64>) -> Option<f64> {
+    /// Reads an alarm on `IF(runs >= <number>, share, 0)`, where `runs` and `share` are statistics of one metric.
+    fn rate(name: &str, metrics: &[Value]) -> Self {
+        let [rate, runs, share] = metrics else { panic!("{name}: {metrics:?}") };
+        let ids = [rate, runs, share].map(|it| it["Id"].as_str().unwrap());
+        assert_eq!(ids, ["rate", "runs", "share"], "{name}");
+        assert_eq!(runs["MetricStat"]["Stat"], "SampleCount", "{name}");
+        assert_eq!(share["MetricStat"]["Stat"], "Average", "{name}");
+        for of in ["Metric", "Period"] {
+            assert_eq!(runs["MetricStat"][of], share["MetricStat"][of], "{name}");
+        }
+        // An alarm looks at the only result that is returned.
+        let returned = [rate, runs, share].map(|it| it["ReturnData"].as_bool().unwrap_or(true));
+        assert_eq!(returned, [true, false, false], "{name}");
+        let expression = rate["Expression"].as_str().unwrap();
+        let least =
+            expression.strip_prefix("IF(runs >= ").and_then(|it| it.strip_suffix(", share, 0)"));
+        Self::Rate(least.unwrap_or_else(|| panic!("{name}: {expression}")).parse().unwrap())
+    }
+
+    /// Returns the statistic. Returns `None` if there are no values.
+    fn of_values(self, values: Vec<f64>) -> Option<f64> {
         match self {
             Self::Maximum => values.into_iter().reduce(f64::max),
             Self::Minimum => values.into_iter().reduce(f64::min),
             Self::Sum => values.into_iter().reduce(|sum, value| sum + value),
-            Self::Percentile(share) => {
-                let needed = (10.0 / (1.0 - share)).round();
-                if (values.len() as f64) < needed {
-                    return None;
-                }
-                values.sort_by(f64::total_cmp);
-                let rank = (share * values.len() as f64).ceil() as usize;
-                values.get(rank.saturating_sub(1)).copied()
-            }
+            Self::Rate(least) if values.len() < least => Some(0.0),
+            Self::Rate(_) => Some(values.iter().sum::<f64>() / values.len() as f64),
         }
     }
 }

@@ -21,7 +21,7 @@ pub enum Ended {
     Failed,
     /// It is an item of a batch, and fails.
     FailedItem,
-    /// It was refused before it had a plan.
+    /// Its request is invalid, so it was refused before it had a plan.
     Refused,
     Cancelled,
     /// It succeeds after a call to another target.
@@ -63,6 +63,7 @@ fn seal(how: Ended) -> Manifest {
     change(&mut answer, how);
     let has_failed = matches!(how, Ended::Failed | Ended::FailedItem | Ended::Refused);
     let is_refused = how == Ended::Refused;
+    let error = if is_refused { ErrorName::InvalidRequest } else { ErrorName::NoTarget };
     let manifest = Manifest::seal(Evidence {
         run: &run,
         plan: (!is_refused).then_some(&event("invoke/plan")),
@@ -71,7 +72,7 @@ fn seal(how: Ended) -> Manifest {
         failures: vec![],
         broken: vec![],
         logged_calls: vec![],
-        fault: has_failed.then(|| Fault::new(ErrorName::NoTarget, "a")),
+        fault: has_failed.then(|| Fault::new(error, "a")),
         ending: None,
         ended_at: run.started_at,
     });

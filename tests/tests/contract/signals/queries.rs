@@ -110,6 +110,12 @@ pub fn sources(function: &str) -> Vec<String> {
     folders.iter().flat_map(|folder| files(&root().join(folder))).map(|(_, text)| text).collect()
 }
 
+/// Returns true if a function itself, not what all functions share, logs a line with one of the fields.
+pub fn logs_one_of(function: &str, fields: &[&str]) -> bool {
+    let own = files(&root().join(format!("functions/{function}/src")));
+    own.iter().any(|(_, text)| logged(text).iter().any(|field| fields.contains(&field.as_str())))
+}
+
 /// Returns the files of Rust below a folder, with their texts.
 pub fn files(folder: &Path) -> Vec<(String, String)> {
     let mut found = Vec::new();

@@ -140,7 +140,7 @@ fn a_span_is_small_and_has_no_text_and_no_tag() {
     let schema = json!({ "type": "object", "description": SECRET });
     let parameters = Parameters {
         max_tokens: 64_000,
-        temperature: Some(0.5),
+        temperature: Some(0.7),
         schema: Some(schema),
         adapted: vec![SECRET.into()],
         ..Parameters::default()
@@ -154,6 +154,7 @@ fn a_span_is_small_and_has_no_text_and_no_tag() {
         let attributes = &span["metadata"]["default"];
         assert_eq!(attributes["aws.bedrock.guardrail.id"], "abcdefghijkl");
         assert_eq!(attributes["gen_ai.output.type"], "json");
+        assert_eq!(attributes["gen_ai.request.temperature"].to_string(), "0.7");
         for name in span["annotations"].as_object().unwrap().keys() {
             assert!(name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'), "{name}");
         }
