@@ -9,9 +9,10 @@ use bcce_core::io::objects::find_lines;
 use bcce_core::ports::GetObject;
 use futures::StreamExt;
 
-use super::read::PARTS_AT_A_TIME;
 use crate::batch::Batch;
 
+/// The number of parts whose places are read at a time. A part has up to 500 of them.
+const PARTS_AT_A_TIME: usize = 8;
 /// The most runs that are chosen. The manifest of each is a request.
 const MOST: usize = 10_000;
 
@@ -86,13 +87,15 @@ async fn places(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::batch::samples::rejected;
+    use serde_json::json;
 
     /// Offers the runs of these items, and returns the number of those that are chosen.
     fn choose(items: impl Iterator<Item = u64>, each: u64) -> usize {
         let mut chosen = Chosen { each, items: None, offered: 0, keys: Vec::new() };
-        let mut result = rejected(1, "");
-        result.manifest = Some("runs/default/a/manifest-1.json".into());
+        let manifest = "runs/default/a/manifest-1.json";
+        let result =
+            json!({ "n": 1, "line": 1, "status": "FAILED", "run_id": "a", "manifest": manifest });
+        let mut result: ItemResult = serde_json::from_value(result).unwrap();
         for n in items {
             result.n = n;
             chosen.offer(&result);

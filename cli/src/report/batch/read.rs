@@ -16,7 +16,7 @@ use crate::batch::objects::each_line;
 use crate::exit::Outcome;
 
 /// The number of parts whose manifests are read at a time. A part has up to 500 of them.
-pub const PARTS_AT_A_TIME: usize = 8;
+const PARTS_AT_A_TIME: usize = 8;
 /// The number of single manifests that are read at a time.
 const RUNS_AT_A_TIME: usize = 32;
 
