@@ -11,7 +11,7 @@ use crate::report::seal::Seal;
 use crate::run::view::explained::Account;
 use crate::run::{Run, timeline};
 use crate::seal::run::verified;
-use crate::stack::{Stack, unknown};
+use crate::stack::{Stack, quoted, unknown};
 use crate::tracked::Tracked;
 use crate::world::World;
 
@@ -35,8 +35,8 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let seal = seal(&stack, &run, record, &records).await;
     let executions = run.plan.as_ref().map(|plan| timeline::of(&run, plan, &records));
     let executions = executions.unwrap_or_default();
-    let command =
-        stack.command(&format!("runs report {run_id} --html {}", args.file.html.display()));
+    let file = quoted(&args.file.html.display().to_string());
+    let command = stack.command(&format!("runs report {run_id} --html {file}"));
     let page = Reported {
         run: &run,
         record,

@@ -9,7 +9,7 @@ use crate::report::batch::read::items;
 use crate::report::file::PageFile;
 use crate::report::seal::Seal;
 use crate::seal::batch::verified;
-use crate::stack::Stack;
+use crate::stack::{Stack, quoted};
 use crate::tracked::{Status, Tracked};
 use crate::world::World;
 
@@ -36,7 +36,7 @@ pub async fn run(args: Args, world: &World, out: &mut dyn Write) -> Outcome {
     let prices = PlatformPrices::read(None)?;
     let environment = stack.environment.clone();
     let report = Report { batch, items, basis, seal, prices, environment, now };
-    let file = args.file.html.display();
+    let file = quoted(&args.file.html.display().to_string());
     let command = stack.command(&format!("batch report {batch_id} --html {file}"));
     args.file.write(&report.page(command).render(), out)
 }
