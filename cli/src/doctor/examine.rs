@@ -80,7 +80,7 @@ pub fn stack_name(stack: &Stack) -> String {
     if outputs.stack.is_empty() { of_queue.to_owned() } else { outputs.stack.clone() }
 }
 
-/// What the checks of a stack read. Each method makes the checks of one subject.
+/// Holds what the checks of a stack read. Each method makes the checks of one subject.
 struct Subjects<'a> {
     stack: &'a Stack,
     /// The name of the CloudFormation stack.

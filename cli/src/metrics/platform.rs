@@ -20,7 +20,7 @@ use crate::paint::{Ink, Line, span};
 /// The price list that is used unless an option names another one.
 const LIST: &str = include_str!("../../../infra/config/platform_prices.yaml");
 
-/// What the cost of a use does not include.
+/// Says what the cost of a use does not include.
 pub const NOT_INCLUDED: &str =
     "Not included: logs, and the time of functions other than their wait for models.";
 

@@ -30,7 +30,7 @@ use crate::figures::plural;
 use crate::metrics::platform::PlatformPrices;
 use crate::stack::command_of;
 
-/// What a report shows.
+/// The data that a report shows.
 pub struct Report {
     pub batch: Batch,
     pub items: Items,

@@ -18,7 +18,7 @@ use crate::run::Run;
 use crate::run::timeline::Execution;
 use crate::run::view::explained::Account;
 
-/// What a report is made of.
+/// The data that a report is made of.
 #[derive(Clone, Copy)]
 pub struct Reported<'a> {
     pub run: &'a Run,

@@ -1,4 +1,4 @@
-//! What to do about an error: the last column of the table in docs/errors.md.
+//! Advises what to do about an error, with the last column of the table in docs/errors.md.
 
 /// The page that explains every error name.
 const ERRORS: &str = include_str!("../../../../docs/errors.md");

@@ -1,4 +1,4 @@
-//! What the items cost: tokens by target, what AWS itself takes, and how costs are distributed.
+//! Shows what the items cost: tokens by target, what AWS itself takes, and how costs are distributed.
 
 use bcce_core::base::platform::PlatformUse;
 use bcce_core::call::attempt::Totals;
@@ -17,7 +17,7 @@ use crate::report::chart::{self, Bar};
 use crate::report::columns::{Column, columns, numbers};
 use crate::report::page::Section;
 
-/// What AWS takes of a batch besides tokens.
+/// The cost of AWS for a batch, besides tokens.
 pub struct Platform {
     pub taken: PlatformUse,
     pub usd: Decimal,

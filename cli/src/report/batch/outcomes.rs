@@ -1,4 +1,4 @@
-//! What became of the items, and when their runs ended.
+//! Shows what became of the items, and when their runs ended.
 
 use bcce_core::batch::Counts;
 use maud::html;

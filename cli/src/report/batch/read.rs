@@ -20,7 +20,7 @@ const PARTS_AT_A_TIME: usize = 8;
 /// The number of single manifests that are read at a time.
 const RUNS_AT_A_TIME: usize = 32;
 
-/// What times and costs are computed from.
+/// The runs that times and costs are computed from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Basis {
     /// All runs that the batch attempt has started.

@@ -1,4 +1,4 @@
-//! How long the items took. The items of bulk jobs have the time of their job.
+//! Shows how long the items took. The items of bulk jobs have the time of their job.
 
 use bcce_core::base::histogram::{self, Histogram};
 use bcce_core::batch::bulk::{JobRecord, Leftovers};

@@ -1,4 +1,4 @@
-//! What is used of the budgets now.
+//! Shows what is used of the budgets now.
 
 use bcce_core::config::budgets::{Unit, Window};
 use time::OffsetDateTime;

@@ -1,4 +1,4 @@
-//! Why the run went as it did: the decisions, calls and waits of each step, as `bcce runs explain` prints them.
+//! Shows why the run went as it did: the decisions, calls and waits of each step, as `bcce runs explain` prints them.
 
 use maud::{Markup, html};
 

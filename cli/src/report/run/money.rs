@@ -1,4 +1,4 @@
-//! Where the money went: the tokens of each step, the failed calls, and what AWS itself took.
+//! Shows where the money went: the tokens of each step, the failed calls, and what AWS itself took.
 
 use maud::{Markup, html};
 use rust_decimal::Decimal;

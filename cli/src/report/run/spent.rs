@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use crate::run::timeline::{Event, Execution, has_failed};
 
-/// What a moment of a run was spent on. If several steps ran at that moment, the first kind of them counts.
+/// The use of a moment of a run. If several steps ran at that moment, the first kind of them counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Spent {
     /// At least one call was under way that was answered.

@@ -1,4 +1,4 @@
-//! How the steps of the run fit together: a drawing with the state of each step.
+//! Draws how the steps of the run fit together, with the state of each step.
 
 use maud::html;
 

@@ -1,4 +1,4 @@
-//! Where the time went: the whole as one bar, then every step with its calls and waits on a common scale.
+//! Shows where the time went: the whole as one bar, then every step with its calls and waits on a common scale.
 
 use std::collections::BTreeMap;
 
