@@ -50,7 +50,7 @@ pub struct Section {
     pub body: Markup,
 }
 
-/// Whether something is good or bad.
+/// A judgement that decides the color of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
     Good,

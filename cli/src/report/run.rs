@@ -27,7 +27,7 @@ pub struct Reported<'a> {
     pub account: Account<'a>,
     /// The time of the report.
     pub now: OffsetDateTime,
-    /// What AWS took for the run besides tokens, in USD. `None` if no manifest states it.
+    /// The cost of AWS for the run besides tokens, in USD. `None` if no manifest states it.
     pub platform: Option<Decimal>,
     pub seal: &'a Seal,
     pub environment: &'a str,

@@ -441,7 +441,7 @@ fn a_question_that_is_not_answered_does_not_make_a_finding_go() {
     assert_eq!(world.alerts.borrow().len(), 1);
 }
 
-/// Without a time limit, the function would end before it reports anything.
+/// The function would end before it reports anything if questions had no time limit.
 #[test]
 fn a_region_that_hangs_keeps_its_findings_and_delays_no_report_of_the_others() {
     let (world, ports) = stack();

@@ -10,7 +10,7 @@ use crate::run::timeline::{Event, Execution, has_failed};
 /// The use of a moment of a run. If several steps ran at that moment, the first kind of them counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Spent {
-    /// At least one call was under way that was answered.
+    /// A call that was answered was under way.
     Answered,
     /// No call was under way but those that failed.
     Failed,
@@ -18,7 +18,7 @@ pub enum Spent {
     Bulk,
     /// No call was under way, and a step waited for its next round.
     Waited,
-    /// No step had begun: the run was prepared.
+    /// No step had started: the run was prepared.
     Before,
     /// Every step had ended: the run was sealed.
     After,

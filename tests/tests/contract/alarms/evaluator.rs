@@ -10,7 +10,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::template::template_of;
 
-/// What an alarm measures: the namespace, the name, and the names of the dimensions with their values in the template.
+/// A metric that an alarm measures: the namespace, the name, and the names of the dimensions with their values in the template.
 type Metric = (String, String, Vec<(String, String)>);
 
 /// The alarms, and the values of their metrics that were written.

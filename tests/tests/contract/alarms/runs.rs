@@ -14,7 +14,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::template::read;
 
-/// How a run ends.
+/// The end of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ended {
     Succeeded,

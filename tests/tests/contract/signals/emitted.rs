@@ -12,7 +12,7 @@ pub use places::{PLACES, Place};
 /// A metric as CloudWatch bills it, except for the values of the dimensions: its name and its sorted dimensions.
 pub type Metric = (String, Vec<String>);
 
-/// What the documents of all places have.
+/// The metrics and fields that the documents of all places have.
 pub struct Emitted {
     /// The unit of each metric.
     pub units: BTreeMap<Metric, String>,

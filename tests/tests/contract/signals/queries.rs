@@ -49,7 +49,7 @@ const DISCOVERED: [&str; 10] = [
 /// The members of each line of the functions' log, beside its own fields.
 const OF_EACH_LINE: [&str; 4] = ["timestamp", "level", "message", "trace_id"];
 
-/// What a query refers to.
+/// The fields and texts that a query refers to.
 #[derive(Debug, Default)]
 pub struct Query {
     pub fields: BTreeSet<String>,
